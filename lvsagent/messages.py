@@ -1,0 +1,134 @@
+"""What the agent's own processes say to each other: one JSON object a line, decoded and type-checked by msgspec.
+
+supervisor, pulse and nanny listen on ``runtime_dir/{supervisor,pulse,nanny}.sock``; lvsd connects, and reconnects when one of them has
+been restarted.  On every new connection the listener says its whole state first, then lvsd sends its ``Configure``: both sides can die
+at any moment and nothing needs to be remembered about the connection.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lvsagent.core.health import CheckSpec
+from lvsagent.wire import AddressState, CheckInfo, ProcessInfo
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all messages; the tag ``type`` is the class's name."""
+
+
+# --- supervisor → lvsd ---------------------------------------------------------------------------------------------------------
+
+
+class SupervisorState(Message, frozen=True):
+    """The children as the supervisor sees them (itself included), sent at connect and at every change."""
+
+    processes: list[ProcessInfo]
+
+
+# --- lvsd → pulse --------------------------------------------------------------------------------------------------------------
+
+
+class AddressSpec(Message, frozen=True):
+    """An address that the active director carries.  ``prefix`` is a length; ``label`` the alias as in lvs.cf (``eth1:1``)."""
+
+    address: str
+    prefix: int
+    interface: str
+    label: str
+
+
+class PulseConfigure(Message, frozen=True):
+    """All that pulse needs of lvs.cf.  pulse keeps the last one under its runtime folder, so that it can come back without lvsd.
+
+    ``etag`` is that of the lvs.cf it was made from.  The heartbeat's fields follow with redundancy.
+    ``forwarding_needed``: NAT is in use, so ip_forward must be on (IPv4 and, where IPv6 virtual servers exist, IPv6).
+    ``active_command`` and ``inactive_command`` are argv, already checked against agent.toml's ``root_commands``.
+    """
+
+    etag: str
+    identity: str
+    addresses: list[AddressSpec]
+    forwarding_needed: list[str] = []
+    active_command: list[str] = []
+    inactive_command: list[str] = []
+
+
+class PulseAnnounce(Message, frozen=True):
+    """Send the gratuitous ARP burst again, now."""
+
+
+# --- pulse → lvsd --------------------------------------------------------------------------------------------------------------
+
+
+class PulseState(Message, frozen=True):
+    """Sent at connect and at every change.  ``problems`` are in words ("net.ipv4.ip_forward is 0: NAT cannot work")."""
+
+    etag: str
+    role: str
+    since: float
+    reason: str
+    addresses: list[AddressState]
+    announced_at: float
+    problems: list[str] = []
+
+
+class PulseEvent(Message, frozen=True):
+    """Something for the event log: ``kind`` role, address or problem."""
+
+    at: float
+    kind: str
+    severity: str
+    message: str
+    subject: str = ""
+
+
+# --- lvsd → nanny --------------------------------------------------------------------------------------------------------------
+
+
+class NannyConfigure(Message, frozen=True):
+    """The whole set of checks wanted.  nanny keeps the state of every check whose spec is unchanged."""
+
+    checks: list[CheckSpec]
+    known: dict[str, str] = {}
+    """Health that lvsd remembers by check key (``up``, ``down``), so that a restarted nanny starts where the last one ended."""
+
+
+class NannyTrial(Message, frozen=True):
+    """TEST NOW: run these once, beside the regular checks."""
+
+    id: int
+    checks: list[CheckSpec]
+
+
+# --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
+
+
+class NannyReport(Message, frozen=True):
+    """Checks that ran or changed since the last report.  State changes are sent at once, plain results at most every half second."""
+
+    checks: list[CheckInfo]
+
+
+class TrialOutcome(Message, frozen=True):
+    """The outcome of one check of a trial; ``reply`` at most 1 KiB."""
+
+    key: str
+    ok: bool
+    duration_s: float
+    reason: str
+    reply: bytes
+
+
+class NannyTrialDone(Message, frozen=True):
+    """The answer to a NannyTrial."""
+
+    id: int
+    outcomes: list[TrialOutcome]
+
+
+ToPulse = PulseConfigure | PulseAnnounce
+FromPulse = PulseState | PulseEvent
+ToNanny = NannyConfigure | NannyTrial
+FromNanny = NannyReport | NannyTrialDone
+FromSupervisor = SupervisorState

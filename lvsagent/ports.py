@@ -1,0 +1,138 @@
+"""The seams: what the agent needs of the world, one protocol per kind of thing.
+
+Owns signatures only.  Each port has a real adapter in ``lvsagent.adapters``, a fake with behaviour in ``tests.fakes``, and one contract
+suite in ``tests/contract`` that both must pass.  Pure machines in ``lvsagent.core`` get no ports at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.table import Operation, Refusal, Table, Timeouts
+
+
+class AdapterError(Exception):
+    """The world said no; the message is in words an administrator can act on."""
+
+
+class DataPlaneUnavailable(AdapterError):
+    """There is no IPVS to talk to (no module, no privilege): the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneInfo:
+    """``kind`` is ``kernel`` or ``userspace``; ``version`` the IPVS version, ``connection_table_size`` in buckets (0: not known)."""
+
+    kind: str
+    version: str
+    connection_table_size: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Ipvs(Protocol):
+    """A data plane.  One writer at a time; the caller serialises."""
+
+    async def open(self) -> DataPlaneInfo:
+        """Get ready.  Raises DataPlaneUnavailable."""
+        ...
+
+    async def read(self) -> Table:
+        """The whole table as it is now, with counters, foreign services included."""
+        ...
+
+    async def read_timeouts(self) -> Timeouts:
+        """The idle limits in force."""
+        ...
+
+    async def apply(self, operations: Sequence[Operation]) -> tuple[Refusal, ...]:
+        """Carry the operations out in order.  One that is refused does not stop the others.
+
+        Adding what exists, setting or deleting what does not exist are refusals, as in the kernel.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go without changing anything (the kernel goes on forwarding; a userspace plane ends)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """An address on an interface: ``interface`` is the real one (``eth1``), ``label`` its alias (``eth1:1``, ``""``: none)."""
+
+    address: str
+    prefix: int
+    interface: str
+    label: str = field(default="", compare=False)
+
+
+class Links(Protocol):
+    """Interfaces and their addresses."""
+
+    async def addresses(self) -> frozenset[Address]:
+        """Every address on every interface of this host."""
+        ...
+
+    async def add(self, addresses: Sequence[Address]) -> tuple[tuple[Address, str], ...]:
+        """Add addresses in one pass; returns those refused with the reason.  One that is already there is not an error."""
+        ...
+
+    async def remove(self, addresses: Sequence[Address]) -> tuple[tuple[Address, str], ...]:
+        """Remove addresses; returns those refused with the reason.  One that is already gone is not an error."""
+        ...
+
+    async def up(self, interface: str) -> bool:
+        """Whether the interface exists, is up and has a carrier."""
+        ...
+
+
+class Announcer(Protocol):
+    """Gratuitous ARP and unsolicited neighbour advertisements."""
+
+    async def announce(self, addresses: Sequence[Address]) -> tuple[tuple[Address, str], ...]:
+        """Tell the neighbours of each address once (ARP request and reply form; NA for IPv6); returns those refused with the reason."""
+        ...
+
+
+class Checker(Protocol):
+    """One health check, once."""
+
+    async def check(self, spec: CheckSpec) -> Outcome:
+        """Run the check within ``spec.timeout_s``.  Never raises for anything a real server does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """lvs.cf as bytes, with its ETag (sha256, hex).  ``data`` is ``b""`` and ``exists`` false when there is none."""
+
+    data: bytes
+    etag: str
+    exists: bool = True
+
+
+class ConfigFiles(Protocol):
+    """lvs.cf and the copy kept for undo.  Every write leaves the old file or the new one, whatever happens in between."""
+
+    def read(self) -> ConfigFile:
+        """Raises AdapterError when the file is there and cannot be read."""
+        ...
+
+    def write(self, data: bytes) -> ConfigFile:
+        """Replace the file.  Raises AdapterError, the old file untouched."""
+        ...
+
+
+class Clock(Protocol):
+    """The only reader of time."""
+
+    def now(self) -> float:
+        """Monotonic seconds, for intervals."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for people."""
+        ...

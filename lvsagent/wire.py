@@ -1,0 +1,320 @@
+"""The types on the agent's sockets: the HTTP API that the console and lvsctl use, and what lvsd says to pulse and nanny.
+
+Owns shapes only.  Everything that comes off a socket is decoded into one of these by msgspec, which checks every field's type; nothing
+downstream sees a raw dict.  Durations end in ``_s``; ``at`` is seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of all of them: immutable, keyword-only."""
+
+
+# --- the configuration ---------------------------------------------------------------------------------------------------------
+
+
+class DiagnosticInfo(Wire, frozen=True):
+    """One finding of ``app.lvscf`` (line 0: the file as a whole)."""
+
+    severity: str
+    code: str
+    line: int
+    message: str
+
+
+class PlanStep(Wire, frozen=True):
+    """One operation that a configuration leads to, in words, and the open connections it touches.
+
+    ``action`` is add, change or remove; ``what`` is "virtual server", "real server", "address", "timeouts".
+    """
+
+    action: str
+    what: str
+    name: str
+    detail: str
+    connections: int = 0
+
+
+class RefusalInfo(Wire, frozen=True):
+    """Something that could not be carried out: ``subject`` names the virtual server, real server or address."""
+
+    subject: str
+    reason: str
+
+
+class Receipt(Wire, frozen=True):
+    """The answer to a PUT of lvs.cf.  With ``dry_run`` nothing was written and ``etag`` is that of the file as it stands."""
+
+    etag: str
+    serial: int
+    dry_run: bool
+    written: bool
+    applied: bool
+    steps: list[PlanStep]
+    refusals: list[RefusalInfo]
+    diagnostics: list[DiagnosticInfo]
+    previous_etag: str = ""
+    duration_s: float = 0.0
+
+
+class Problem(Wire, frozen=True):
+    """The body of every answer that is not 2xx.  ``code``: stale, invalid, forbidden, unavailable, bad_request, too_large, not_found."""
+
+    code: str
+    message: str
+    etag: str = ""
+    diagnostics: list[DiagnosticInfo] = []
+
+
+# --- the state -----------------------------------------------------------------------------------------------------------------
+
+
+class CountersInfo(Wire, frozen=True):
+    """Totals, what is open now, and rates a second over the last sample."""
+
+    connections: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    active: int = 0
+    inactive: int = 0
+    connections_per_s: float = 0.0
+    packets_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    history: list[float] = []
+    """Connections a second, oldest first, at most 60 samples over the last two minutes."""
+
+
+class CheckInfo(Wire, frozen=True):
+    """A check and its last result.  ``state``: unknown, up, down, rising, falling."""
+
+    key: str
+    target: str
+    what: str
+    state: str
+    reason: str = ""
+    since: float = 0.0
+    last_at: float = 0.0
+    last_duration_s: float = 0.0
+    next_in_s: float = 0.0
+    successes: int = 0
+    failures: int = 0
+
+
+class RealServerState(Wire, frozen=True):
+    """``state``: up, down, rising, falling, inactive, unknown, failed (the data plane refused).  ``weight`` is what is in force."""
+
+    name: str
+    address: str
+    port: int
+    state: str
+    weight: int | None
+    configured_weight: int
+    forwarding: str
+    reason: str = ""
+    since: float = 0.0
+    counters: CountersInfo = CountersInfo()
+
+
+class VirtualServerState(Wire, frozen=True):
+    """``state``: up (active and a real server up), down (active and none), inactive, failed (the data plane refused: see ``reason``).
+
+    ``listens`` is where a userspace data plane can really be reached ("127.0.0.100:8080"), else empty.
+    ``real_servers`` is empty in the summary form; the counts are always there.
+    """
+
+    name: str
+    address: str
+    port: int
+    protocol: str
+    fwmark: int
+    scheduler: str
+    device: str
+    netmask: str
+    forwarding: str
+    persistent_s: int
+    state: str
+    reason: str = ""
+    up: int = 0
+    enabled: int = 0
+    total: int = 0
+    sorry: bool = False
+    listens: str = ""
+    counters: CountersInfo = CountersInfo()
+    real_servers: list[RealServerState] = []
+
+
+class ForeignService(Wire, frozen=True):
+    """A virtual server in the table that lvs.cf does not name: shown, never touched."""
+
+    service: str
+    scheduler: str
+    servers: int
+
+
+class ProcessInfo(Wire, frozen=True):
+    """One of supervisor, lvsd, pulse, nanny.  ``state``: running, starting, stopped.  ``cpu`` is a share of one core (0 to 1)."""
+
+    name: str
+    state: str
+    pid: int = 0
+    since: float = 0.0
+    restarts: int = 0
+    cpu: float = 0.0
+    memory_bytes: int = 0
+    reason: str = ""
+
+
+class AddressState(Wire, frozen=True):
+    """An address pulse looks after.  ``state``: present, absent, refused."""
+
+    address: str
+    prefix: int
+    interface: str
+    label: str
+    state: str
+    reason: str = ""
+
+
+class RoleInfo(Wire, frozen=True):
+    """``identity``: primary, backup, or unknown.  ``role``: active, standby, starting, stopped; with why and since when."""
+
+    identity: str
+    role: str
+    since: float
+    reason: str
+    addresses: list[AddressState] = []
+    announced_at: float = 0.0
+
+
+class PeerInfo(Wire, frozen=True):
+    """The other director as far as this one knows; ``state``: none (no backup configured), unknown."""
+
+    state: str
+    name: str = ""
+    address: str = ""
+    heard_at: float = 0.0
+    serial: int = 0
+
+
+class DataPlaneState(Wire, frozen=True):
+    """``state``: ready or unavailable (``reason`` says what is missing)."""
+
+    kind: str
+    state: str
+    version: str = ""
+    reason: str = ""
+    connection_table_size: int = 0
+    notes: list[str] = []
+    tcp_timeout_s: int = 0
+    tcpfin_timeout_s: int = 0
+    udp_timeout_s: int = 0
+
+
+class ConfigState(Wire, frozen=True):
+    """lvs.cf as this agent sees it.  ``in_step``: what the file says is what the data plane has."""
+
+    path: str
+    etag: str
+    serial: int
+    exists: bool
+    applied_etag: str
+    applied_serial: int
+    in_step: bool
+    reason: str = ""
+    errors: int = 0
+    warnings: int = 0
+    network: str = ""
+    service: str = ""
+
+
+class Alert(Wire, frozen=True):
+    """A problem in words for the top of the page.  ``severity``: error or warning; ``subject``: the virtual server's name, if it is about one."""
+
+    severity: str
+    code: str
+    message: str
+    subject: str = ""
+
+
+class State(Wire, frozen=True):
+    """The whole snapshot.  ``host`` is the host's name, ``at`` when it was taken."""
+
+    at: float
+    host: str
+    version: str
+    config: ConfigState
+    role: RoleInfo
+    peer: PeerInfo
+    data_plane: DataPlaneState
+    processes: list[ProcessInfo]
+    virtual_servers: list[VirtualServerState]
+    matching: int
+    """How many virtual servers match the request's filter; ``virtual_servers`` holds one page of them."""
+    virtual_total: int
+    real_total: int
+    counters: CountersInfo
+    alerts: list[Alert]
+    foreign: list[ForeignService] = []
+
+
+class Event(Wire, frozen=True):
+    """Something that happened.  ``kind``: server, role, config, repair, process, address, problem.  ``severity``: info, warning, error."""
+
+    id: int
+    at: float
+    kind: str
+    severity: str
+    message: str
+    subject: str = ""
+    actor: str = ""
+
+
+class Events(Wire, frozen=True):
+    """A page of events, newest first."""
+
+    events: list[Event]
+
+
+class Checks(Wire, frozen=True):
+    """A page of checks, and how many match."""
+
+    checks: list[CheckInfo]
+    matching: int
+
+
+class TrialRequest(Wire, frozen=True):
+    """TEST NOW: the check as typed, against every real server of ``virtual`` in the configuration given by ``etag``.
+
+    Text fields as in lvs.cf (escapes not decoded), ``None`` for an absent one.
+    """
+
+    etag: str
+    virtual: str
+    send: str | None
+    expect: str | None
+    use_regex: bool
+    send_program: str | None
+
+
+class TrialResult(Wire, frozen=True):
+    """One real server's answer to TEST NOW.  ``sent`` and ``received`` are shown as text with escapes, at most 1 KiB."""
+
+    server: str
+    target: str
+    what: str
+    ok: bool
+    reason: str
+    duration_s: float
+    sent: str
+    received: str
+
+
+class TrialReport(Wire, frozen=True):
+    """All answers, in the file's order."""
+
+    results: list[TrialResult]
