@@ -6,11 +6,25 @@ It decides nothing and retries nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlencode
 
-from lvsagent.wire import Checks, DiagnosticInfo, Events, Receipt, State, TrialReport, TrialRequest
+import msgspec
+
+from lvsagent.wire import Checks, DiagnosticInfo, Events, Problem, Receipt, State, TrialReport, TrialRequest
+
+T = TypeVar("T")
+
+PUT_TIMEOUT_S = 120.0
+"""Applying tens of thousands of real servers takes its time, and giving up early would hide what came of it."""
+TRIAL_TIMEOUT_S = 30.0
 
 
 class AgentError(Exception):
@@ -92,3 +106,163 @@ class Agent(Protocol):
     def table_text(self, *, rules: bool = False) -> str:
         """The data plane's table as ``ipvsadm -L -n`` prints it, or with ``rules`` as ``ipvsadm -S -n`` does."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket: the same protocol, another way to connect."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("agent", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class AgentClient:
+    """An ``Agent`` behind ``socket_path``.  Safe to share between threads: every call has its own connection.
+
+    ``actor`` is who is said to have made a change when the call names nobody; the agent records the caller's user id beside it.
+    """
+
+    def __init__(self, socket_path: str | os.PathLike[str], timeout_s: float = 5, actor: str = "") -> None:
+        self._path = Path(socket_path)
+        self._timeout_s = timeout_s
+        self._actor = actor
+        self._lock = threading.Lock()
+        self._cached: ConfigText | None = None
+
+    def config(self) -> ConfigText:
+        """lvs.cf as it stands.  An unchanged file crosses the socket once."""
+        with self._lock:
+            cached = self._cached
+        headers = {"If-None-Match": f'"{cached.etag}"'} if cached else {}
+        answer = self._call("GET", "/v1/config", headers=headers)
+        if answer.status == 304 and cached:
+            exists = answer.headers.get("X-Exists", "1") == "1"
+            return cached if exists == cached.exists else ConfigText(cached.text, cached.etag, exists)
+        fresh = _config_text(_success(answer))
+        with self._lock:
+            self._cached = fresh
+        return fresh
+
+    def previous_config(self) -> ConfigText | None:
+        """The text before the last accepted change; ``None`` when there was none."""
+        answer = self._call("GET", "/v1/config/previous")
+        if answer.status == 404:
+            return None
+        return _config_text(_success(answer))
+
+    def put_config(self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False) -> Receipt:
+        """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""
+        headers = {
+            "If-Match": f'"{if_match}"',
+            "X-Comment": quote(comment, errors="surrogateescape"),
+            "X-Actor": quote(actor or self._actor, errors="surrogateescape"),
+            "Content-Type": "text/plain; charset=utf-8",
+        }
+        answer = self._call(
+            "PUT",
+            "/v1/config" + _query({"dry_run": dry_run}),
+            body=text.encode("utf-8", "surrogateescape"),
+            headers=headers,
+            timeout_s=max(self._timeout_s, PUT_TIMEOUT_S),
+        )
+        return _decoded(answer, Receipt)
+
+    def state(
+        self, *, virtual: str = "", search: str = "", page: int = 1, per_page: int = 50, servers: bool = False, sort: str = ""
+    ) -> State:
+        """The snapshot with one page of virtual servers."""
+        query = {"virtual": virtual, "search": search, "page": page, "per_page": per_page, "servers": servers, "sort": sort}
+        return _decoded(self._call("GET", "/v1/state" + _query(query)), State)
+
+    def events(self, *, limit: int = 20, before: int = 0) -> Events:
+        """The newest events, or those before the event ``before``."""
+        return _decoded(self._call("GET", "/v1/events" + _query({"limit": limit, "before": before})), Events)
+
+    def checks(self, *, virtual: str = "", page: int = 1, per_page: int = 50) -> Checks:
+        """A page of checks with their last results."""
+        return _decoded(self._call("GET", "/v1/checks" + _query({"virtual": virtual, "page": page, "per_page": per_page})), Checks)
+
+    def trial(self, request: TrialRequest) -> TrialReport:
+        """TEST NOW; waits for the slowest real server."""
+        timeout_s = max(self._timeout_s, TRIAL_TIMEOUT_S)
+        return _decoded(self._call("POST", "/v1/trial", body=_encoded(request), timeout_s=timeout_s), TrialReport)
+
+    def announce(self) -> None:
+        """Send gratuitous ARP for every address again."""
+        _success(self._call("POST", "/v1/announce"))
+
+    def table_text(self, *, rules: bool = False) -> str:
+        """The table as ipvsadm prints it."""
+        return _success(self._call("GET", "/v1/table" + _query({"rules": rules}))).body.decode("utf-8", "surrogateescape")
+
+    def _call(
+        self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 0
+    ) -> _Answer:
+        connection = _UnixConnection(os.fspath(self._path), timeout_s or self._timeout_s)
+        try:
+            connection.request(method, target, body=body, headers=dict(headers or {}))
+            response = connection.getresponse()
+            return _Answer(response.status, response.headers, response.read())
+        except TimeoutError as error:
+            raise AgentDown(f"the agent did not answer on {self._path} in time") from error
+        except PermissionError as error:
+            raise AgentDown(f"no permission to talk to the agent on {self._path}") from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise AgentDown(f"no agent listens on {self._path}: is lvsagent running?") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise AgentDown(f"the agent on {self._path} broke off the conversation: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+
+def _query(values: Mapping[str, str | int | bool]) -> str:
+    """The query string with what is not empty; names that are not UTF-8 travel as their bytes."""
+    given = {key: int(value) if isinstance(value, bool) else value for key, value in values.items() if value}
+    return f"?{urlencode(given, errors='surrogateescape')}" if given else ""
+
+
+def _encoded(value: msgspec.Struct) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        message = "there are bytes in it that are not UTF-8 text"
+        raise AgentRefused("bad_request", message) from None
+
+
+def _decoded(answer: _Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(_success(answer).body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise AgentDown(f"the agent's answer cannot be understood: {error}") from error
+
+
+def _config_text(answer: _Answer) -> ConfigText:
+    etag = answer.headers.get("ETag", "").strip('"')
+    return ConfigText(answer.body.decode("utf-8", "surrogateescape"), etag, answer.headers.get("X-Exists", "1") == "1")
+
+
+def _success(answer: _Answer) -> _Answer:
+    """The answer itself, or the exception that its problem stands for."""
+    if 200 <= answer.status < 300:
+        return answer
+    try:
+        problem = msgspec.json.decode(answer.body, type=Problem)
+    except msgspec.MsgspecError:
+        raise AgentRefused("bad_request", f"the agent answered {answer.status}") from None
+    if answer.status == 412:
+        raise StaleConfig(problem.message, problem.etag)
+    if answer.status == 422:
+        raise InvalidConfig(problem.message, problem.diagnostics)
+    raise AgentRefused(problem.code, problem.message)
