@@ -5,8 +5,12 @@ Pure: events in, commands out, time is an argument.  It owns the meaning of time
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from lvsagent.core.schedule import Schedule, first_start
 
 
 class HealthState(StrEnum):
@@ -51,12 +55,342 @@ class CheckSpec:
     rise: int = 18
     fall: int = 1
 
+    @property
+    def target(self) -> str:
+        """``IP:PORT`` as log lines and screens show it."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one run of a check found.  ``reason`` is in words ("connection refused"); ``reply`` at most 1 KiB of what came back."""
+    """What one run of a check found.  ``reason`` is in words ("connection refused"); ``reply`` at most 1 KiB of what came back.
+
+    ``conclusive`` false: the director could not ask (no free socket, no SCTP in its kernel), which says nothing about the server.
+    ``connect_timed_out``: no connection within the limit, which Piranha logged in its own words.
+    """
 
     ok: bool
     duration_s: float
     reason: str = ""
     reply: bytes = b""
+    conclusive: bool = True
+    connect_timed_out: bool = False
+
+
+# --- words ---------------------------------------------------------------------------------------------------------------------
+
+SHOWN_CHARACTERS = 60
+_ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
+
+
+def show(data: bytes, limit: int = SHOWN_CHARACTERS) -> str:
+    """Bytes from lvs.cf or from a real server as one harmless quoted line: escapes for all that is not printable, ``…`` when cut."""
+    text = data[: 4 * limit].decode("utf-8", "surrogateescape")
+    shown = "".join(_show_character(character) for character in text[:limit])
+    return f'"{shown}{"…" if len(text) > limit else ""}"'
+
+
+def _show_character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if character.isprintable():
+        return character
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def describe(spec: CheckSpec) -> str:
+    """What a check really does, in words: the one source for every screen and log."""
+    if spec.method is Method.NONE:
+        return "not checked"
+    if spec.method is Method.PROGRAM:
+        return _describe_program(spec)
+    protocol = spec.protocol.upper()
+    if spec.method is Method.CONNECT:
+        return f"{protocol} connection"
+    steps = [f"send {show(spec.send)}"] if spec.send else []
+    if spec.expect is not None:
+        steps.append(f"expect {'a match of' if spec.use_regex else 'an answer that begins with'} {show(spec.expect)}")
+    return f"{protocol}: " + ", ".join(steps or ["connect only"])
+
+
+def _describe_program(spec: CheckSpec) -> str:
+    run = "run " + " ".join(
+        argument if argument and argument.isprintable() and " " not in argument else show(argument.encode("utf-8", "surrogateescape"))
+        for argument in spec.program
+    )
+    if spec.expect is None:
+        return f"{run}, expect exit status 0"
+    return f"{run}, expect exit status 0 and {'output that matches' if spec.use_regex else 'the output'} {show(spec.expect)}"
+
+
+# --- events and commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The whole set of checks wanted.  ``known`` is health remembered from before a restart: it counts for checks that are new here."""
+
+    checks: tuple[CheckSpec, ...]
+    known: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Look at what is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A check that was started has ended.  ``run`` is the one of its ``Start``: an answer to an older question is ignored."""
+
+    key: str
+    run: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run this check now."""
+
+    spec: CheckSpec
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody wants the answer of this run any more."""
+
+    key: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something about this check is new.  ``urgent``: its state changed, tell at once."""
+
+    key: str
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A line for the log, in Piranha's phrases where it had one."""
+
+    message: str
+    warning: bool = False
+
+
+Event = Configure | TimePassed | Finished
+Command = Start | Cancel | Report | Log
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStatus:
+    """A check as it stands.  Times are on the clock the machine is driven with; ``last_at`` and ``next_at`` None: never, not planned.
+
+    ``successes`` and ``failures`` are those in a row: one of them is always 0.
+    """
+
+    spec: CheckSpec
+    state: HealthState
+    since: float
+    reason: str = ""
+    last_at: float | None = None
+    last_duration_s: float = 0.0
+    next_at: float | None = None
+    successes: int = 0
+    failures: int = 0
+
+
+# --- what ----------------------------------------------------------------------------------------------------------------------
+
+
+def settle(state: HealthState, *, ok: bool, in_a_row: int, spec: CheckSpec) -> HealthState:
+    """The state after a result, the ``in_a_row``th of its kind without one of the other kind in between."""
+    if state is HealthState.UNKNOWN:
+        return HealthState.UP if ok else HealthState.DOWN
+    if state in (HealthState.UP, HealthState.FALLING):
+        if ok:
+            return HealthState.UP
+        return HealthState.DOWN if in_a_row >= spec.fall else HealthState.FALLING
+    if not ok:
+        return HealthState.DOWN
+    return HealthState.UP if in_a_row >= spec.rise else HealthState.RISING
+
+
+def same_question(one: CheckSpec, other: CheckSpec) -> bool:
+    """Whether two specs ask the same of the same server, whatever their intervals, limits and counts."""
+    return one == replace(
+        other,
+        interval_s=one.interval_s,
+        timeout_s=one.timeout_s,
+        rise=one.rise,
+        fall=one.fall,
+    )
+
+
+@dataclass(slots=True)
+class _Check:
+    status: CheckStatus
+    run: int = 0
+    running: bool = False
+    due: float = 0.0
+
+
+class HealthMachine:
+    """All checks of this director.
+
+    ``max_running`` bounds how many run at the same time; what is due beyond it waits its turn and is never run twice at once.
+    """
+
+    def __init__(self, *, max_running: int = 4000) -> None:
+        self.max_running = max_running
+        self._checks: dict[str, _Check] = {}
+        self._schedule = Schedule()
+        self._running = 0
+        self._runs = itertools.count(1)
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """What follows from ``event`` at ``now`` (monotonic seconds)."""
+        match event:
+            case Configure():
+                return self._configure(event, now)
+            case TimePassed():
+                return self._start_due(now)
+            case Finished():
+                return self._finish(event, now)
+
+    @property
+    def next_at(self) -> float | None:
+        """When ``TimePassed`` is worth sending; None while nothing can start before something else happens."""
+        return None if self._running >= self.max_running else self._schedule.next_at
+
+    @property
+    def running(self) -> int:
+        """How many checks run now."""
+        return self._running
+
+    def keys(self) -> list[str]:
+        """Every check there is."""
+        return list(self._checks)
+
+    def status(self, key: str) -> CheckStatus | None:
+        """The check as it stands; None when there is none of that key."""
+        check = self._checks.get(key)
+        return None if check is None else replace(check.status, next_at=self._schedule.due_at(key))
+
+    # --- configure -----------------------------------------------------------------------------------------------------------
+
+    def _configure(self, event: Configure, now: float) -> list[Command]:
+        wanted = {spec.key: spec for spec in event.checks}
+        commands: list[Command] = []
+        for key in [key for key in self._checks if key not in wanted]:
+            commands += self._drop(key)
+        new = []
+        for key, spec in wanted.items():
+            check = self._checks.get(key)
+            if check is not None and same_question(check.status.spec, spec):
+                self._adjust(check, spec)
+                continue
+            known = HealthState.UNKNOWN if check is not None else _remembered(event.known.get(key, ""))
+            commands += self._drop(key)
+            new.append((spec, known))
+        for spec, known in new:
+            commands += self._add(spec, known, now, len(new))
+        return commands + self._start_due(now)
+
+    def _adjust(self, check: _Check, spec: CheckSpec) -> None:
+        """Other numbers for the same question: the state stays, the next run comes no later than the new interval allows."""
+        old = check.status.spec
+        if old == spec:
+            return
+        check.status = replace(check.status, spec=spec)
+        due = self._schedule.due_at(spec.key)
+        if due is not None and check.status.last_at is not None:
+            self._schedule.set(spec.key, check.due + spec.interval_s)
+
+    def _add(self, spec: CheckSpec, known: HealthState, now: float, beside: int) -> list[Command]:
+        if spec.method is Method.NONE:
+            self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason="not checked"))
+            return [Report(spec.key, urgent=True)]
+        reason = "" if known is HealthState.UNKNOWN else "as before the restart"
+        self._checks[spec.key] = _Check(CheckStatus(spec, known, now, reason=reason))
+        self._schedule.set(spec.key, first_start(spec.key, now, spec.interval_s, beside))
+        return [Report(spec.key, urgent=True)]
+
+    def _drop(self, key: str) -> list[Command]:
+        check = self._checks.pop(key, None)
+        self._schedule.remove(key)
+        if check is None or not check.running:
+            return []
+        self._running -= 1
+        return [Cancel(key, check.run)]
+
+    # --- run -----------------------------------------------------------------------------------------------------------------
+
+    def _start_due(self, now: float) -> list[Command]:
+        commands: list[Command] = []
+        if self._running >= self.max_running:
+            return commands
+        for key, due in self._schedule.pop_due(now):
+            check = self._checks[key]
+            check.run, check.running, check.due = next(self._runs), True, due
+            self._running += 1
+            commands.append(Start(check.status.spec, check.run))
+            if self._running >= self.max_running:
+                break
+        return commands
+
+    def _finish(self, event: Finished, now: float) -> list[Command]:
+        check = self._checks.get(event.key)
+        if check is None or not check.running or check.run != event.run:
+            return []
+        check.running = False
+        self._running -= 1
+        spec = check.status.spec
+        self._schedule.set(event.key, max(check.due + spec.interval_s, now))
+        before, after = check.status, _record(check.status, event.outcome, now)
+        check.status = after
+        changed = before.state is not after.state
+        return [*_log_lines(before, after, event.outcome), Report(event.key, urgent=changed), *self._start_due(now)]
+
+
+def _remembered(word: str) -> HealthState:
+    return {"up": HealthState.UP, "falling": HealthState.UP, "down": HealthState.DOWN, "rising": HealthState.DOWN}.get(
+        word, HealthState.UNKNOWN
+    )
+
+
+def _record(status: CheckStatus, outcome: Outcome, now: float) -> CheckStatus:
+    if not outcome.conclusive:
+        return replace(status, reason=outcome.reason, last_at=now, last_duration_s=outcome.duration_s)
+    successes = status.successes + 1 if outcome.ok else 0
+    failures = 0 if outcome.ok else status.failures + 1
+    state = settle(status.state, ok=outcome.ok, in_a_row=successes or failures, spec=status.spec)
+    return replace(
+        status,
+        state=state,
+        since=status.since if state is status.state else now,
+        reason=outcome.reason,
+        last_at=now,
+        last_duration_s=outcome.duration_s,
+        successes=successes,
+        failures=failures,
+    )
+
+
+def _log_lines(before: CheckStatus, after: CheckStatus, outcome: Outcome) -> list[Log]:
+    lines = []
+    target = after.spec.target
+    if outcome.connect_timed_out and before.reason != after.reason:
+        lines.append(Log(f"CONNECT to {target} timed out", warning=True))
+    if after.state is before.state:
+        return lines
+    if after.state is HealthState.UP and before.state is not HealthState.FALLING:
+        lines.append(Log(f"[ active ] making {target} available"))
+    elif after.state is HealthState.DOWN and before.state is not HealthState.RISING:
+        lines.append(Log(f"[inactive] shutting down {target} due to connection failure: {outcome.reason}", warning=True))
+    return lines
