@@ -1,0 +1,145 @@
+"""FAILOVER: one service of a ``service = fos`` pair, started on the active director.  Also activating, deleting and adding one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of, settled_pair
+from app.forms.values import MASKS, Device, Flag, Host, Line, Mask, Number
+from app.lvscf.model import Config, FailoverService
+from app.refs import Ref, index_of, replaced
+
+NEW = FailoverService(name="", vip_nmask="255.255.255.0", timeout=6, send="GET / HTTP/1.0\\r\\n\\r\\n", expect="HTTP")
+"""What a new failover service starts as: inactive, with Piranha's screen defaults."""
+
+_VIP = host_of("address")
+_DEVICE = device_of("address")
+_ROOT = "Runs as root, and only when agent.toml lists exactly this line in root_commands."
+
+
+class FailoverForm(ScreenForm):
+    """Edits one ``failover`` block, found by its name."""
+
+    groups = (
+        Group("Where clients arrive", ("name", "vip", "vip_nmask", "device", "port")),
+        Group("Starting and stopping", ("start_cmd", "stop_cmd")),
+        Group("How it is watched", ("timeout", "send_program", "send", "expect", "use_regex")),
+    )
+
+    name = Setting("Name", Line("name", required=True, strip=True), About(keyword="failover", help="For people; not a host name."))
+    vip = Setting(
+        "IP Address",
+        Host(),
+        About(keyword="address", read=_VIP[0], put=_VIP[1], help="The address clients use. It moves between the two directors."),
+    )
+    vip_nmask = Setting(
+        "Network Mask",
+        Mask(),
+        About(
+            keyword="vip_nmask",
+            piranha="255.255.255.0",
+            suggestions=MASKS,
+            help="The mask the address gets on the interface. Blank: chosen.",
+        ),
+    )
+    device = Setting(
+        "Device",
+        Device(required=True),
+        About(keyword="address", read=_DEVICE[0], put=_DEVICE[1], help="An alias on the public interface, such as eth1:1."),
+    )
+    port = Setting("Application port", Number(1, 65535, "port"), About(keyword="port", piranha="80", help="The port that is watched."))
+    start_cmd = Setting(
+        "Start command",
+        Line("command", quotes='"'),
+        About(keyword="start_cmd", piranha="blank", help=f"Starts the service on the active director. {_ROOT}"),
+    )
+    stop_cmd = Setting("Stop command", Line("command", quotes='"'), About(keyword="stop_cmd", piranha="blank", help=f"Stops it. {_ROOT}"))
+    timeout = Setting(
+        "Service Timeout",
+        Number(1, 86400, "number of seconds"),
+        About(keyword="timeout", unit="s", piranha="6", help="Time between two checks, and the longest that one may take."),
+    )
+    send_program = Setting(
+        "Sending Program",
+        Line("program", quotes='"'),
+        About(
+            keyword="send_program",
+            piranha="blank",
+            help="A command line that does the check; %h is the address, %p the port. It replaces Send.",
+        ),
+    )
+    send = Setting(
+        "Send",
+        Line("text", quotes='"'),
+        About(keyword="send", piranha="GET / HTTP/1.0\\r\\n\\r\\n", help="Sent once connected. \\r \\n \\t \\\\ \\' are understood."),
+    )
+    expect = Setting(
+        "Expect",
+        Line("text", quotes='"'),
+        About(keyword="expect", piranha="HTTP", help="How the answer must begin. Blank: connecting is enough."),
+    )
+    use_regex = Setting(
+        "Treat expect string as a regular expression",
+        Flag(),
+        About(
+            keyword="use_regex", control="checkbox", piranha="off", help="POSIX extended, found anywhere in the first 4 KiB of the answer."
+        ),
+    )
+
+    ref: Ref
+
+    @classmethod
+    def from_config(cls, config: Config, ref: Ref, etag: str = "") -> FailoverForm:
+        form = cls()
+        form.ref = ref
+        form.start(config, etag)
+        return form
+
+    @classmethod
+    def from_post(cls, config: Config, ref: Ref, formdata: MultiDict[str, str]) -> FailoverForm:
+        form = cls()
+        form.ref = ref
+        form.take(config, formdata)
+        return form
+
+    def target(self, config: Config) -> Any:
+        return config.failover[index_of(config.failover, self.ref)]
+
+    def with_target(self, config: Config, target: Any) -> Config:
+        return replace(config, failover=replaced(config.failover, index_of(config.failover, self.ref), target))
+
+    def settle(self, target: Any) -> Any:
+        return settled_pair(target, "address")
+
+    def check(self) -> None:
+        self.check_pair("vip", "device", "A failover service needs", "eth1:1")
+        name = self.setting("name")
+        if not name.errors and (name.changed or self.adding) and any(other.name == name.value for other in self.config.failover):
+            self.reject("name", f"There is already a failover service called {name.typed.strip()}.")
+
+
+class NewFailoverForm(FailoverForm):
+    """Adds a ``failover`` block at the end of the file."""
+
+    adding = True
+
+    def target(self, config: Config) -> Any:
+        del config  # a new block has no place in it yet
+        return NEW
+
+    def with_target(self, config: Config, target: Any) -> Config:
+        return replace(config, failover=(*config.failover, target))
+
+
+def activated(config: Config, ref: Ref, on: bool) -> Config:
+    """The failover service switched on or off.  Raises LookupError."""
+    place = index_of(config.failover, ref)
+    return replace(config, failover=replaced(config.failover, place, replace(config.failover[place], active=on)))
+
+
+def deleted(config: Config, ref: Ref) -> Config:
+    """``config`` without the failover service.  Raises LookupError."""
+    return replace(config, failover=replaced(config.failover, index_of(config.failover, ref), None))

@@ -1,0 +1,231 @@
+"""VIRTUAL SERVER: where clients arrive, how they are spread, what happens when a server fails.
+
+Also activating, deleting and adding one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of, settled_pair
+from app.forms.values import MASKS, Choice, Device, Host, Line, Mask, Number
+from app.lvscf.model import Config, Protocol, Scheduler, VirtualServer
+from app.refs import Ref, index_of, replaced
+
+NEW = VirtualServer(
+    name="",
+    vip_nmask="255.255.255.0",
+    timeout=6,
+    reentry=15,
+    send="GET / HTTP/1.0\\r\\n\\r\\n",
+    expect="HTTP",
+)
+"""What a new virtual server starts as: inactive, with Piranha's screen defaults."""
+
+SCHEDULERS = (
+    (Scheduler.RR.value, "Round robin"),
+    (Scheduler.WRR.value, "Weighted round robin"),
+    (Scheduler.LC.value, "Least-connections"),
+    (Scheduler.WLC.value, "Weighted least-connections"),
+    (Scheduler.LBLC.value, "Locality-Based Least-Connection"),
+    (Scheduler.LBLCR.value, "Locality-Based Least-Connections with Replication"),
+    (Scheduler.DH.value, "Destination Hash"),
+    (Scheduler.SH.value, "Source Hash"),
+    (Scheduler.SED.value, "Shortest Expected Delay (not in Piranha)"),
+    (Scheduler.NQ.value, "Never Queue (not in Piranha)"),
+    (Scheduler.MH.value, "Maglev Hash (not in Piranha)"),
+    (Scheduler.FO.value, "Weighted Failover (not in Piranha)"),
+    (Scheduler.OVF.value, "Weighted Overflow (not in Piranha)"),
+)
+PROTOCOLS = ((Protocol.TCP.value, "TCP"), (Protocol.UDP.value, "UDP"), (Protocol.SCTP.value, "SCTP (not in Piranha)"))
+LOAD_MONITORS = (("none", "none"), ("rup", "rup"), ("ruptime", "ruptime"), ("uptime", "uptime"))
+QUIESCE = (("", "No: remove it"), ("1", "Yes: keep its connections"))
+
+_VIP = host_of("address")
+_DEVICE = device_of("address")
+
+
+class _Quiesce(Choice):
+    """A yes or no that is better said in words."""
+
+    def show(self, value: Any) -> str:
+        return "1" if value else ""
+
+    def parse(self, text: str) -> Any:
+        return bool(text)
+
+
+class VirtualServerForm(ScreenForm):
+    """Edits one ``virtual`` block, found by its name."""
+
+    groups = (
+        Group("Where clients arrive", ("name", "vip", "vip_nmask", "device", "port", "protocol", "fwmark")),
+        Group("How they are spread", ("scheduler", "persistent", "pmask", "load_monitor")),
+        Group("When a server fails", ("timeout", "reentry", "quiesce_server", "sorry_server")),
+    )
+
+    name = Setting("Name", Line("name", required=True, strip=True), About(keyword="virtual", help="For people; not a host name."))
+    vip = Setting(
+        "Virtual IP Address",
+        Host(required=False),
+        About(keyword="address", read=_VIP[0], put=_VIP[1], help="The address clients use. It moves between the two directors."),
+    )
+    vip_nmask = Setting(
+        "Virtual IP Network Mask",
+        Mask(),
+        About(
+            keyword="vip_nmask",
+            piranha="255.255.255.0",
+            suggestions=MASKS,
+            help="The mask the address gets on the interface. Blank: chosen.",
+        ),
+    )
+    device = Setting(
+        "Device",
+        Device(),
+        About(
+            keyword="address",
+            read=_DEVICE[0],
+            put=_DEVICE[1],
+            help="An alias on the public interface, such as eth1:1. eth1 alone works here, but took the interface down in Piranha.",
+        ),
+    )
+    port = Setting("Application port", Number(1, 65535, "port"), About(keyword="port", piranha="80", help="The port clients use."))
+    protocol = Setting("Protocol", Choice(PROTOCOLS, Protocol), About(keyword="protocol", control="select", piranha="TCP"))
+    fwmark = Setting(
+        "Firewall Mark",
+        Number(0, 2**32 - 1, "mark", required=False, blank=0),
+        About(keyword="fwmark", piranha="blank", help="For services of several ports: packets that the firewall marks so. Blank: none."),
+    )
+    scheduler = Setting(
+        "Scheduling",
+        Choice(SCHEDULERS, Scheduler),
+        About(
+            keyword="scheduler", control="select", piranha="Weighted least-connections", help="Which real server a new connection goes to."
+        ),
+    )
+    persistent = Setting(
+        "Persistence",
+        Number(0, 86400 * 30, "number of seconds", required=False, blank=0),
+        About(keyword="persistent", unit="s", piranha="blank", help="How long a client stays with its real server. Blank: off."),
+    )
+    pmask = Setting(
+        "Persistence Network Mask",
+        Mask(),
+        About(
+            keyword="pmask", piranha="blank", suggestions=MASKS, help="Clients of one network stay together. Blank: each client for itself."
+        ),
+    )
+    load_monitor = Setting(
+        "Load monitoring tool",
+        Choice(LOAD_MONITORS),
+        About(
+            keyword="load_monitor", control="select", piranha="none", help="Asks the real servers for their load and adapts the weights."
+        ),
+    )
+    timeout = Setting(
+        "Service Timeout",
+        Number(1, 86400, "number of seconds"),
+        About(keyword="timeout", unit="s", piranha="6", help="Time between two checks, and the longest that one may take."),
+    )
+    reentry = Setting(
+        "Re-entry Time",
+        Number(0, 86400 * 7, "number of seconds"),
+        About(keyword="reentry", unit="s", piranha="15", help="How long a failed server must answer before it gets traffic again."),
+    )
+    quiesce_server = Setting(
+        "Quiesce server",
+        _Quiesce(QUIESCE),
+        About(
+            keyword="quiesce_server",
+            control="select",
+            piranha="No",
+            help="Yes: a failed server keeps its connections and gets no new ones (weight 0).",
+        ),
+    )
+    sorry_server = Setting(
+        "Sorry Server",
+        Host(names=False, required=False),
+        About(keyword="sorry_server", piranha="blank", help="Gets the traffic when no real server is left, on the virtual server's port."),
+    )
+
+    ref: Ref
+
+    @classmethod
+    def from_config(cls, config: Config, ref: Ref, etag: str = "") -> VirtualServerForm:
+        form = cls()
+        form.ref = ref
+        form.start(config, etag)
+        return form
+
+    @classmethod
+    def from_post(cls, config: Config, ref: Ref, formdata: MultiDict[str, str]) -> VirtualServerForm:
+        form = cls()
+        form.ref = ref
+        form.take(config, formdata)
+        return form
+
+    def target(self, config: Config) -> Any:
+        return config.virtual[index_of(config.virtual, self.ref)]
+
+    def with_target(self, config: Config, target: Any) -> Config:
+        return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, self.ref), target))
+
+    def settle(self, target: Any) -> Any:
+        return settled_pair(target, "address")
+
+    def check(self) -> None:
+        self.check_pair("vip", "device", "A virtual address needs", "eth1:1")
+        self._check_name()
+        self._check_reentry()
+        gone = self.setting("vip")
+        if (
+            (gone.changed or self.adding)
+            and not gone.typed.strip()
+            and not gone.errors
+            and self.setting("fwmark").typed.strip() in ("", "0")
+        ):
+            self.reject("vip", "An address is needed here, unless a firewall mark stands for the service.")
+
+    def _check_name(self) -> None:
+        name = self.setting("name")
+        if not name.errors and (name.changed or self.adding) and any(other.name == name.value for other in self.config.virtual):
+            self.reject("name", f"There is already a virtual server called {name.typed.strip()}.")
+
+    def _check_reentry(self) -> None:
+        timeout, reentry = self.setting("timeout"), self.setting("reentry")
+        if timeout.errors or reentry.errors:
+            return
+        try:
+            short = int(reentry.typed) < int(timeout.typed)
+        except ValueError:
+            return
+        if short and (timeout.changed or reentry.changed):
+            reentry.warnings.append("Shorter than the Service Timeout: one answered check brings the server back.")
+
+
+class NewVirtualServerForm(VirtualServerForm):
+    """Adds a ``virtual`` block at the end of the file."""
+
+    adding = True
+
+    def target(self, config: Config) -> Any:
+        del config  # a new block has no place in it yet
+        return NEW
+
+    def with_target(self, config: Config, target: Any) -> Config:
+        return replace(config, virtual=(*config.virtual, target))
+
+
+def activated(config: Config, ref: Ref, on: bool) -> Config:
+    """The virtual server switched on or off.  Raises LookupError."""
+    place = index_of(config.virtual, ref)
+    return replace(config, virtual=replaced(config.virtual, place, replace(config.virtual[place], active=on)))
+
+
+def deleted(config: Config, ref: Ref) -> Config:
+    """``config`` without the virtual server and its real servers.  Raises LookupError."""
+    return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, ref), None))
