@@ -1,0 +1,73 @@
+"""create_app(): settings → services → blueprints → error pages → headers.
+
+Owns the order in which the console is put together and nothing else.  A test gives it an agent of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import secrets
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+from app import auth, errors, frame, presentation
+from app.passwd import PasswordFile
+from app.services import make_services
+from app.settings import ConsoleSettings
+from lvsagent.client import Agent
+
+VIEWS = (
+    "login",
+    "password",
+    "control",
+    "global_settings",
+    "redundancy",
+    "virtual_servers",
+    "virtual_server",
+    "real_servers",
+    "monitoring_scripts",
+    "failover",
+    "review",
+)
+LARGEST_REQUEST = 1_000_000
+WORDS = ("duration", "size", "number", "rate", "percent", "clock", "iso", "plural", "badge", "host_port")
+
+
+def create_app(
+    settings: ConsoleSettings,
+    agent: Agent | None = None,
+    *,
+    secret_key: bytes | str | None = None,
+    passwords: PasswordFile | None = None,
+    wall: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Flask:
+    """The console.  Without ``secret_key`` sessions end with the process; ``piranha-gui`` gives the one it keeps."""
+    app = Flask(__name__)
+    app.response_class = frame.ConsoleResponse
+    app.config.update(
+        SECRET_KEY=secret_key or secrets.token_bytes(32),
+        MAX_CONTENT_LENGTH=LARGEST_REQUEST,
+        MAX_FORM_MEMORY_SIZE=LARGEST_REQUEST,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.auto_reload = False
+    app.jinja_env.filters.update({name: getattr(presentation, name) for name in WORDS})
+    frame.init_app(app, settings, make_services(agent or _real_agent(settings), wall))
+    errors.init_app(app)
+    auth.init_app(app, settings, auth.Auth(settings, passwords or PasswordFile(settings.password_path), wall, monotonic))
+    for name in VIEWS:
+        module = f"app.views.{name}"
+        if importlib.util.find_spec(module):
+            app.register_blueprint(importlib.import_module(module).blueprint)
+    return app
+
+
+def _real_agent(settings: ConsoleSettings) -> Agent:
+    from lvsagent.client import AgentClient  # noqa: PLC0415 -- tests bring their own
+
+    return AgentClient(settings.agent_socket)

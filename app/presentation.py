@@ -1,0 +1,260 @@
+"""From the agent's snapshot to what people read: words, colours, rates, durations, rows.
+
+Pure: values in, values out; the time is an argument; no Flask, no I/O.  A colour never stands alone: every ``Badge`` has its word.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.services import Snapshot
+from lvsagent.wire import CountersInfo, RealServerState, State, VirtualServerState
+
+UP, DOWN, WARN, IDLE = "up", "down", "warn", "idle"
+
+STATE_KINDS = {
+    "up": UP,
+    "running": UP,
+    "active": UP,
+    "present": UP,
+    "ready": UP,
+    "down": DOWN,
+    "failed": DOWN,
+    "stopped": DOWN,
+    "refused": DOWN,
+    "unavailable": DOWN,
+    "absent": IDLE,
+    "rising": WARN,
+    "falling": WARN,
+    "starting": WARN,
+    "drained": WARN,
+    "held down": WARN,
+}
+
+SCHEDULERS = {
+    "rr": "round robin",
+    "wrr": "weighted round robin",
+    "lc": "least-connections",
+    "wlc": "weighted least-connections",
+    "lblc": "locality-based least-connection",
+    "lblcr": "locality-based least-connection with replication",
+    "dh": "destination hash",
+    "sh": "source hash",
+    "sed": "shortest expected delay",
+    "nq": "never queue",
+    "mh": "Maglev hash",
+    "fo": "weighted failover",
+    "ovf": "weighted overflow",
+}
+FORWARDINGS = {"nat": "NAT", "direct": "Direct Routing", "tunnel": "Tunneling", "proxy": "proxy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A state for people: its word, the kind that chooses shape and colour (up, down, warn, idle), and a reason for the curious."""
+
+    word: str
+    kind: str
+    title: str = ""
+
+
+def badge(state: str, reason: str = "") -> Badge:
+    """The badge of any of the wire's state words."""
+    return Badge(state, STATE_KINDS.get(state, IDLE), reason)
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------------------------
+
+
+def duration(seconds: float) -> str:
+    """How long, in the two units that matter: ``4 h 48 min``, ``2 min 5 s``, ``140 ms``."""
+    if seconds < 0:
+        return "0 s"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+    whole = round(seconds)
+    for unit, size, smaller, small in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 and whole != seconds else f"{whole} s"
+
+
+def since(at: float, now: float) -> str:
+    """How long since ``at``; empty when that is not known."""
+    return duration(max(0.0, now - at)) if at else ""
+
+
+def size(count: float) -> str:
+    """Bytes: ``512 B``, ``1.5 KiB``, ``38 MiB``."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("the last unit takes every number")
+
+
+def number(value: float) -> str:
+    """A whole number with thousands apart: ``1,332``."""
+    return f"{round(value):,}"
+
+
+def rate(value: float) -> str:
+    """A rate a second: one decimal below 10, thousands apart above."""
+    if 0 < value < 0.05:
+        return "<0.1"
+    return f"{value:.1f}" if 0 < value < 9.95 and abs(value - round(value)) >= 0.05 else number(value)
+
+
+def percent(share: float) -> str:
+    """A share of one: ``0.1 %``."""
+    return f"{share * 100:.1f} %" if share < 0.0995 else f"{share * 100:.0f} %"
+
+
+def clock(at: float) -> str:
+    """The time of day here, ``14:02:31``."""
+    return dt.datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def moment(at: float, now: float) -> str:
+    """The time of day, with the date when that is not today's."""
+    then, today = dt.datetime.fromtimestamp(at).astimezone(), dt.datetime.fromtimestamp(now).astimezone()
+    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M:%S")
+
+
+def iso(at: float) -> str:
+    """For ``<time datetime>``."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="seconds")
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 real server``, ``3 real servers``, ``no real servers``."""
+    if count == 1:
+        return f"1 {one}"
+    return f"{number(count) if count else 'no'} {many or one + 's'}"
+
+
+# --- the header ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The two lines at the top of every page: which router this is, is it serving, is the other one well, is lvs.cf in step."""
+
+    host: str
+    identity: str
+    role: Badge
+    role_since: str
+    peer: str
+    peer_words: str
+    serial: str
+    step: Badge
+    demonstration: bool
+    known: bool
+    down: str
+    age: str
+
+
+def header(snapshot: Snapshot, now: float) -> Header:
+    """The header's words for a snapshot."""
+    state = snapshot.state
+    age = duration(snapshot.age_s) if snapshot.down and state is not None else ""
+    if state is None:
+        nothing = Badge("not known", IDLE)
+        return Header("this router", "", nothing, "", "", "", "", nothing, demonstration=False, known=False, down=snapshot.reason, age="")
+    peer, peer_words = _peer(state, now)
+    return Header(
+        host=state.host,
+        identity="" if state.role.identity == "unknown" else state.role.identity,
+        role=badge(state.role.role, state.role.reason),
+        role_since=since(state.role.since, now),
+        peer=peer,
+        peer_words=peer_words,
+        serial=_serial(state),
+        step=_step(state),
+        demonstration=state.data_plane.kind == "userspace",
+        known=True,
+        down=snapshot.reason,
+        age=age,
+    )
+
+
+def _peer(state: State, now: float) -> tuple[str, str]:
+    peer = state.peer
+    if peer.state == "none":
+        return "", "no backup configured"
+    heard = f" · heard {since(peer.heard_at, now)} ago" if peer.heard_at else ""
+    return peer.name or peer.address, ("state not known" if peer.state == "unknown" else peer.state) + heard
+
+
+def _serial(state: State) -> str:
+    config = state.config
+    if not config.exists:
+        return "no lvs.cf yet"
+    if config.in_step or config.serial == config.applied_serial:
+        return f"serial {config.serial}"
+    return f"serial {config.serial}, applied {config.applied_serial}"
+
+
+def _step(state: State) -> Badge:
+    config = state.config
+    if config.in_step:
+        return Badge("in step", UP, "What lvs.cf says is what the data plane has")
+    return Badge("errors in lvs.cf" if config.errors else "not in step", DOWN if config.errors else WARN, config.reason)
+
+
+# --- virtual servers and real servers -----------------------------------------------------------------------------------------------
+
+
+def service_address(server: VirtualServerState) -> str:
+    """``192.0.2.100:80 tcp``, ``[2001:db8::1]:80 tcp`` or ``firewall mark 80``."""
+    if server.fwmark:
+        return f"firewall mark {server.fwmark}"
+    return f"{host_port(server.address, server.port)} {server.protocol}"
+
+
+def host_port(address: str, port: int) -> str:
+    """An address and a port as the field writes them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def virtual_badge(server: VirtualServerState) -> Badge:
+    """``2 of 3 up`` and the like: the state of a virtual server in words."""
+    if server.state == "up":
+        return Badge(f"{server.up} of {server.enabled} up", UP if server.up == server.enabled else WARN, server.reason)
+    if server.state == "down":
+        words = "down, sorry server answers" if server.sorry else "down"
+        return Badge(words, DOWN, server.reason or "No real server is up.")
+    return badge(server.state, server.reason)
+
+
+def real_badge(server: RealServerState) -> Badge:
+    """The state of a real server in words."""
+    return badge(server.state, server.reason)
+
+
+def spark_path(history: Sequence[float], top: float = 0.0, *, width: int = 104, height: int = 22) -> str:
+    """The line of a sparkline as SVG path data; ``top`` is the value at its upper edge (0: the history's own highest).
+
+    Long histories are thinned to a point each four units of width, keeping peaks.
+    """
+    most = width // 4
+    values = list(history)
+    if len(values) > most:
+        step = len(values) / most
+        values = [max(values[int(i * step) : max(int(i * step) + 1, int((i + 1) * step))]) for i in range(most)]
+    if len(values) < 2:
+        return ""
+    highest = max(top, max(values), 1e-9)
+    across, usable = width / (len(values) - 1), height - 4
+    return "M" + "L".join(f"{i * across:.0f} {height - 2 - max(0.0, value) / highest * usable:.1f}" for i, value in enumerate(values))
+
+
+def spark_words(counters: CountersInfo) -> str:
+    """What a sparkline says, for those who do not see it."""
+    if not counters.history:
+        return "no history yet"
+    return f"connections a second over the last two minutes: now {rate(counters.connections_per_s)}, highest {rate(max(counters.history))}"

@@ -1,0 +1,150 @@
+"""What the console's views share inside one process: the agent, the parsed lvs.cf, the last snapshot.
+
+Owns two caches: lvs.cf parsed once per ETag, and the last answer to each question about the state, shown with its age while the agent
+is down.  Knows nothing of Flask; ``app.frame`` ties it to a request.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.lvscf import Loaded, load
+from lvsagent.client import Agent, AgentDown, ConfigText
+from lvsagent.wire import State
+
+KEPT_CONFIGS = 4
+KEPT_SNAPSHOTS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question to ``Agent.state``; the fields are its arguments."""
+
+    virtual: str = ""
+    search: str = ""
+    page: int = 1
+    per_page: int = 1
+    servers: bool = False
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state as far as it is known: ``state`` ``None`` before the first answer, ``reason`` empty while the agent answers.
+
+    ``age_s`` is how old the state is when the agent does not answer, 0 when it does.
+    """
+
+    state: State | None
+    reason: str = ""
+    age_s: float = 0.0
+
+    @property
+    def down(self) -> bool:
+        """Whether the agent did not answer."""
+        return bool(self.reason)
+
+
+class ConfigService:
+    """lvs.cf as the agent has it, parsed once per ETag for all threads.  Values are immutable: edit them with ``dataclasses.replace``."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[ConfigText, Loaded]] = OrderedDict()
+
+    def current(self, etag: str = "") -> tuple[ConfigText, Loaded]:
+        """The configuration now.  ``etag``, when the caller just learnt it, saves fetching a text that is already here.
+
+        Raises AgentDown.
+        """
+        kept = self.by_etag(etag) if etag else None
+        return kept or self.parsed(self._agent.config())
+
+    def parsed(self, text: ConfigText) -> tuple[ConfigText, Loaded]:
+        """``text`` with what it means."""
+        kept = self.by_etag(text.etag)
+        if kept is not None:
+            return kept
+        entry = (text, load(text.text))
+        with self._lock:
+            self._kept[text.etag] = entry
+            while len(self._kept) > KEPT_CONFIGS:
+                self._kept.popitem(last=False)
+        return entry
+
+    def by_etag(self, etag: str) -> tuple[ConfigText, Loaded] | None:
+        """A configuration seen lately, for showing what a stale edit was based on; ``None`` when it is no longer kept."""
+        with self._lock:
+            entry = self._kept.get(etag)
+            if entry is not None:
+                self._kept.move_to_end(etag)
+            return entry
+
+    def latest(self) -> tuple[ConfigText, Loaded] | None:
+        """The configuration used last, for reading while the agent is down."""
+        with self._lock:
+            return next(reversed(self._kept.values()), None)
+
+
+class StateService:
+    """The agent's snapshots, with the last answer kept for when it stops answering."""
+
+    def __init__(self, agent: Agent, wall: Callable[[], float] = time.time) -> None:
+        self._agent = agent
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Query, State] = OrderedDict()
+        self._newest: State | None = None
+
+    def snapshot(self, query: Query) -> Snapshot:
+        """The answer to ``query``, or the last one known (to this query, else to any) with its age and the reason."""
+        try:
+            state = self._agent.state(
+                virtual=query.virtual,
+                search=query.search,
+                page=query.page,
+                per_page=query.per_page,
+                servers=query.servers,
+                sort=query.sort,
+            )
+        except AgentDown as error:
+            return self._last(query, str(error))
+        with self._lock:
+            self._newest = state
+            self._kept[query] = state
+            self._kept.move_to_end(query)
+            while len(self._kept) > KEPT_SNAPSHOTS:
+                self._kept.popitem(last=False)
+        return Snapshot(state)
+
+    @property
+    def newest(self) -> State | None:
+        """The last state heard, whatever was asked."""
+        with self._lock:
+            return self._newest
+
+    def _last(self, query: Query, reason: str) -> Snapshot:
+        with self._lock:
+            state = self._kept.get(query) or self._newest
+        age = max(0.0, self._wall() - state.at) if state else 0.0
+        return Snapshot(state, reason or "The agent does not answer.", age)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a view needs of the world."""
+
+    agent: Agent
+    config: ConfigService
+    state: StateService
+    wall: Callable[[], float] = time.time
+
+
+def make_services(agent: Agent, wall: Callable[[], float] = time.time) -> Services:
+    """The services over one agent."""
+    return Services(agent, ConfigService(agent), StateService(agent, wall), wall)

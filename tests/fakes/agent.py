@@ -1,0 +1,483 @@
+"""FakeAgent: the agent as the console sees it, over an lvs.cf in memory.
+
+It behaves: real ETags, stale and invalid writes refused, the previous text kept for UNDO, a state derived from the configuration.  A test
+turns its knobs: ``down``, ``mark_down(…)``, ``connections(…)``, ``alert(…)``, ``event(…)``, ``passive``, ``userspace``, ``refusals``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.lvscf import Loaded, Severity, diff, load
+from app.lvscf.model import Config, RealServer, VirtualServer
+from lvsagent.client import AgentDown, AgentRefused, ConfigText, InvalidConfig, StaleConfig
+from lvsagent.wire import (
+    AddressState,
+    Alert,
+    CheckInfo,
+    Checks,
+    ConfigState,
+    CountersInfo,
+    DataPlaneState,
+    DiagnosticInfo,
+    Event,
+    Events,
+    ForeignService,
+    PeerInfo,
+    PlanStep,
+    ProcessInfo,
+    RealServerState,
+    Receipt,
+    RefusalInfo,
+    RoleInfo,
+    State,
+    TrialReport,
+    TrialRequest,
+    TrialResult,
+    VirtualServerState,
+)
+
+NOW = 1_790_000_000.0
+"""The wall clock of every test of the console."""
+
+TUTORIAL = """\
+serial_no = 7
+primary = 192.0.2.1
+service = lvs
+network = nat
+nat_router = 10.11.12.1 eth0:1
+nat_nmask = 255.255.255.0
+virtual http {
+     active = 1
+     address = 192.0.2.100 eth1:1
+     vip_nmask = 255.255.255.0
+     port = 80
+     send = "GET / HTTP/1.0\\r\\n\\r\\n"
+     expect = "HTTP"
+     scheduler = rr
+     protocol = tcp
+     timeout = 6
+     reentry = 15
+     quiesce_server = 0
+     server number1 {
+         address = 10.11.12.21
+         active = 1
+         weight = 1
+     }
+     server number2 {
+         address = 10.11.12.22
+         active = 1
+         weight = 1
+     }
+     server number3 {
+         address = 10.11.12.23
+         active = 1
+         weight = 1
+     }
+}
+virtual https {
+     active = 0
+     address = 192.0.2.100 eth1:1
+     vip_nmask = 255.255.255.0
+     port = 443
+     persistent = 300
+     scheduler = wlc
+     protocol = tcp
+     timeout = 6
+     reentry = 15
+     server number1 {
+         address = 10.11.12.21
+         active = 1
+         weight = 3
+     }
+     server number3 {
+         address = 10.11.12.23
+         active = 0
+         weight = 1
+     }
+}
+"""
+
+
+def etag_of(text: str) -> str:
+    """The ETag that the real agent would give."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass
+class FakeAgent:
+    """An ``lvsagent.client.Agent``."""
+
+    text: str = TUTORIAL
+    exists: bool = True
+    wall: Callable[[], float] = lambda: NOW
+    down: bool = False
+    passive: bool = False
+    """Standby: ``announce`` is refused."""
+    userspace: bool = False
+    host: str = "lefty"
+    peer: PeerInfo = field(default_factory=lambda: PeerInfo(state="none"))
+    version: str = "0.1.0"
+    alerts: list[Alert] = field(default_factory=list)
+    foreign: list[ForeignService] = field(default_factory=list)
+    processes: list[ProcessInfo] = field(default_factory=list)
+    refusals: list[RefusalInfo] = field(default_factory=list)
+    """What the data plane refuses to do with the next accepted change."""
+    trials: list[TrialRequest] = field(default_factory=list)
+    trial_results: list[TrialResult] | None = None
+    announced: int = 0
+    asked: list[str] = field(default_factory=list)
+    """The names of the methods called, in order."""
+    actors: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._previous: str | None = None
+        self._health: dict[tuple[str, str], tuple[str, str]] = {}
+        self._counters: dict[tuple[str, str], CountersInfo] = {}
+        self._events: list[Event] = []
+        self._loaded: tuple[str, Loaded] | None = None
+        if not self.processes:
+            self.processes = [_process(name, index) for index, name in enumerate(("supervisor", "lvsd", "pulse", "nanny"))]
+        self.event("role", f"{self.host} became active: no backup is configured")
+
+    # --- knobs ---
+
+    def mark(self, virtual: str, server: str, state: str, reason: str = "") -> None:
+        """Put a real server into a state."""
+        self._health[virtual, server] = (state, reason)
+
+    def mark_down(self, virtual: str, server: str, reason: str = "connection refused") -> None:
+        """A real server fails its checks."""
+        self.mark(virtual, server, "down", reason)
+
+    def count(self, virtual: str, server: str, counters: CountersInfo) -> None:
+        """Give a real server (or, with ``""``, a virtual server) these counters."""
+        self._counters[virtual, server] = counters
+
+    def alert(self, message: str, subject: str = "", severity: str = "error", code: str = "test") -> None:
+        """A problem for the top of the page."""
+        self.alerts.append(Alert(severity=severity, code=code, message=message, subject=subject))
+
+    def event(self, kind: str, message: str, *, severity: str = "info", subject: str = "", actor: str = "", at: float = 0.0) -> None:
+        """Something happened."""
+        number = len(self._events) + 1
+        moment = at or self.wall() - 60
+        self._events.append(Event(id=number, at=moment, kind=kind, severity=severity, message=message, subject=subject, actor=actor))
+
+    def edit_by_hand(self, text: str) -> None:
+        """Somebody edits lvs.cf on the router: no previous text, no event."""
+        self.text = text
+
+    @property
+    def config_now(self) -> Config:
+        """What lvs.cf means now."""
+        return self._load(self.text).config
+
+    # --- the Agent protocol ---
+
+    def config(self) -> ConfigText:
+        self._reach("config")
+        return ConfigText(self.text, etag_of(self.text), self.exists)
+
+    def previous_config(self) -> ConfigText | None:
+        self._reach("previous_config")
+        return None if self._previous is None else ConfigText(self._previous, etag_of(self._previous))
+
+    def put_config(self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False) -> Receipt:
+        self._reach("put_config")
+        before = etag_of(self.text)
+        if if_match != before:
+            raise StaleConfig("lvs.cf has changed since it was read.", before)
+        found = self._load(text)
+        diagnostics = [_info(one) for one in found.diagnostics]
+        errors = sum(one.severity is Severity.ERROR for one in found.diagnostics)
+        if errors:
+            raise InvalidConfig(f"lvs.cf would have {errors} errors.", diagnostics)
+        steps = [_step(change.words) for change in diff(self.config_now, found.config)]
+        refusals, serial = list(self.refusals), found.config.globals.serial_no
+        if not dry_run:
+            self.actors.append(actor)
+            self.comments.append(comment)
+            self._previous, self.text, self.exists = self.text, text, True
+            self.event("config", f"serial {serial} accepted: {comment}", actor=actor, at=self.wall())
+        return Receipt(
+            etag=before if dry_run else etag_of(text),
+            serial=serial,
+            dry_run=dry_run,
+            written=not dry_run,
+            applied=not dry_run and not refusals,
+            steps=steps,
+            refusals=refusals,
+            diagnostics=diagnostics,
+            previous_etag=before,
+            duration_s=0.012,
+        )
+
+    def state(
+        self, *, virtual: str = "", search: str = "", page: int = 1, per_page: int = 50, servers: bool = False, sort: str = ""
+    ) -> State:
+        self._reach("state")
+        loaded = self._load(self.text)
+        everyone = [self._virtual(one, loaded.config) for one in loaded.config.virtual]
+        found = [one for one in everyone if (not virtual or one.name == virtual) and _matches(one, search)]
+        found.sort(key=_ORDERS.get(sort, lambda _one: 0))
+        shown = found[(page - 1) * per_page : page * per_page]
+        if not servers:
+            shown = [_replace(one, real_servers=[]) for one in shown]
+        return State(
+            at=self.wall(),
+            host=self.host,
+            version=self.version,
+            config=self._config_state(loaded),
+            role=self._role(loaded.config),
+            peer=self.peer,
+            data_plane=self._data_plane(loaded.config),
+            processes=list(self.processes),
+            virtual_servers=shown,
+            matching=len(found),
+            virtual_total=len(everyone),
+            real_total=sum(len(one.real_servers) for one in everyone),
+            counters=_sum([one.counters for one in everyone]),
+            alerts=list(self.alerts),
+            foreign=list(self.foreign),
+        )
+
+    def events(self, *, limit: int = 20, before: int = 0) -> Events:
+        self._reach("events")
+        newest = sorted(self._events, key=lambda one: -one.id)
+        return Events(events=[one for one in newest if not before or one.id < before][:limit])
+
+    def checks(self, *, virtual: str = "", page: int = 1, per_page: int = 50) -> Checks:
+        self._reach("checks")
+        config = self.config_now
+        found = [
+            self._check(one, server)
+            for one in config.virtual
+            for server in one.servers
+            if one.active and server.active and virtual in {"", one.name}
+        ]
+        return Checks(checks=found[(page - 1) * per_page : page * per_page], matching=len(found))
+
+    def trial(self, request: TrialRequest) -> TrialReport:
+        self._reach("trial")
+        if request.etag != etag_of(self.text):
+            raise StaleConfig("lvs.cf has changed since it was read.", etag_of(self.text))
+        self.trials.append(request)
+        if self.trial_results is not None:
+            return TrialReport(results=self.trial_results)
+        found = next((one for one in self.config_now.virtual if one.name == request.virtual), None)
+        if found is None:
+            raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
+        return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def announce(self) -> None:
+        self._reach("announce")
+        if self.passive:
+            raise AgentRefused("unavailable", "This director is not active, so it has no addresses to announce.")
+        self.announced += 1
+
+    def table_text(self, *, rules: bool = False) -> str:
+        self._reach("table_text")
+        if rules:
+            lines = [f"-A -t {_where(one)} -s {one.scheduler}" for one in self.config_now.virtual if one.active]
+        else:
+            lines = ["IP Virtual Server version 1.2.1 (size=4096)", "Prot LocalAddress:Port Scheduler Flags"]
+            lines += [f"TCP  {_where(one)} {one.scheduler}" for one in self.config_now.virtual if one.active]
+        return "\n".join(lines) + "\n"
+
+    # --- how the state comes out of the configuration ---
+
+    def _reach(self, method: str) -> None:
+        self.asked.append(method)
+        if self.down:
+            raise AgentDown("No agent listens on /run/lvsagent/agent.sock.")
+
+    def _load(self, text: str) -> Loaded:
+        if self._loaded is None or self._loaded[0] != text:
+            self._loaded = (text, load(text))
+        return self._loaded[1]
+
+    def _virtual(self, one: VirtualServer, config: Config) -> VirtualServerState:
+        real = [self._real(one, server, config) for server in one.servers]
+        up = sum(server.state in {"up", "falling"} for server in real)
+        forced = self._health.get((one.name, ""))
+        state = "inactive" if not one.active else "up" if up else "down"
+        return VirtualServerState(
+            name=one.name,
+            address="" if one.fwmark else one.address.host if one.address else "0.0.0.0",
+            port=0 if one.fwmark else one.port,
+            protocol=one.protocol.value,
+            fwmark=one.fwmark,
+            scheduler=one.scheduler.value,
+            device=one.address.device if one.address else "",
+            netmask=one.vip_nmask,
+            forwarding="proxy" if self.userspace else config.globals.network.value,
+            persistent_s=one.persistent,
+            state=forced[0] if forced else state,
+            reason=forced[1] if forced else "",
+            up=up,
+            enabled=sum(server.active for server in one.servers),
+            total=len(real),
+            sorry=one.active and not up and bool(one.sorry_server),
+            listens=f"127.0.0.100:{one.port + 8000}" if self.userspace and one.active else "",
+            counters=self._counters.get((one.name, "")) or _sum([server.counters for server in real]),
+            real_servers=real,
+        )
+
+    def _real(self, one: VirtualServer, server: RealServer, config: Config) -> RealServerState:
+        on = one.active and server.active
+        state, reason = self._health.get((one.name, server.name), ("up", "")) if on else ("inactive", "")
+        in_force = server.weight if state in {"up", "falling"} else 0 if one.quiesce_server and on else None
+        busy = state == "up"
+        return RealServerState(
+            name=server.name,
+            address=server.address,
+            port=server.port or one.port,
+            state=state,
+            weight=in_force,
+            configured_weight=server.weight,
+            forwarding="proxy" if self.userspace else config.globals.network.value,
+            reason=reason,
+            since=self.wall() - 120 if on else 0.0,
+            counters=self._counters.get((one.name, server.name)) or (_traffic(f"{one.name}/{server.name}") if busy else CountersInfo()),
+        )
+
+    def _check(self, one: VirtualServer, server: RealServer) -> CheckInfo:
+        state, reason = self._health.get((one.name, server.name), ("up", ""))
+        return CheckInfo(
+            key=f"{one.name}/{server.name}",
+            target=f"{server.address}:{server.port or one.port}",
+            what="sends a request, expects HTTP" if one.send else "connects",
+            state=state,
+            reason=reason,
+            since=self.wall() - 120,
+            last_at=self.wall() - 2,
+            last_duration_s=0.0031,
+            next_in_s=4.0,
+            successes=0 if state == "down" else 40,
+            failures=40 if state == "down" else 0,
+        )
+
+    def _trial_result(self, one: VirtualServer, server: RealServer, request: TrialRequest) -> TrialResult:
+        state, reason = self._health.get((one.name, server.name), ("up", ""))
+        return TrialResult(
+            server=server.name,
+            target=f"{server.address}:{server.port or one.port}",
+            what="sends a request" if request.send else "connects",
+            ok=state != "down",
+            reason=reason or "the answer begins as expected",
+            duration_s=0.004,
+            sent=request.send or "",
+            received="" if state == "down" else "HTTP/1.0 200 OK\\r\\n",
+        )
+
+    def _config_state(self, loaded: Loaded) -> ConfigState:
+        etag, settings = etag_of(self.text), loaded.config.globals
+        return ConfigState(
+            path="/etc/sysconfig/ha/lvs.cf",
+            etag=etag,
+            serial=settings.serial_no,
+            exists=self.exists,
+            applied_etag=etag,
+            applied_serial=settings.serial_no,
+            in_step=True,
+            errors=sum(one.severity is Severity.ERROR for one in loaded.diagnostics),
+            warnings=sum(one.severity is Severity.WARNING for one in loaded.diagnostics),
+            network=settings.network.value,
+            service=settings.service.value,
+        )
+
+    def _role(self, config: Config) -> RoleInfo:
+        addresses = {
+            one.address.host: AddressState(
+                address=one.address.host, prefix=24, interface=one.address.interface, label=one.address.device, state="present"
+            )
+            for one in config.virtual
+            if one.active and one.address
+        }
+        role, reason = ("standby", "the peer is active") if self.passive else ("active", "no backup is configured")
+        return RoleInfo(
+            identity="primary",
+            role=role,
+            since=self.wall() - 17_280,
+            reason=reason,
+            addresses=[] if self.passive else list(addresses.values()),
+            announced_at=self.wall() - 30,
+        )
+
+    def _data_plane(self, config: Config) -> DataPlaneState:
+        return DataPlaneState(
+            kind="userspace" if self.userspace else "kernel",
+            state="ready",
+            version="" if self.userspace else "1.2.1",
+            connection_table_size=0 if self.userspace else 4096,
+            tcp_timeout_s=config.globals.tcp_timeout or 900,
+            tcpfin_timeout_s=config.globals.tcpfin_timeout or 120,
+            udp_timeout_s=config.globals.udp_timeout or 300,
+        )
+
+
+_ORDERS: dict[str, Callable[[VirtualServerState], object]] = {
+    "name": lambda one: one.name,
+    "state": lambda one: ("failed", "down", "up", "inactive").index(one.state) if one.state in {"failed", "down", "up", "inactive"} else 9,
+    "connections": lambda one: -one.counters.active,
+    "rate": lambda one: -one.counters.connections_per_s,
+}
+
+
+def _process(name: str, index: int) -> ProcessInfo:
+    return ProcessInfo(name=name, state="running", pid=800 + index, since=NOW - 17_280, cpu=0.001 * index, memory_bytes=(20 + index) << 20)
+
+
+def _traffic(key: str) -> CountersInfo:
+    """Believable numbers, the same for the same name each time."""
+    seed = zlib.crc32(key.encode("utf-8", "surrogateescape")) % 97
+    history = [float((seed * step) % 37 + seed) for step in range(60)]
+    return CountersInfo(
+        connections=seed * 1000,
+        packets_in=seed * 9000,
+        packets_out=seed * 8000,
+        bytes_in=seed * 900_000,
+        bytes_out=seed * 8_000_000,
+        active=seed,
+        inactive=seed * 3,
+        connections_per_s=history[-1],
+        packets_per_s=history[-1] * 9,
+        bytes_per_s=history[-1] * 9000,
+        history=history,
+    )
+
+
+def _sum(parts: list[CountersInfo]) -> CountersInfo:
+    names = [name for name in CountersInfo.__struct_fields__ if name != "history"]
+    totals = {name: sum(getattr(part, name) for part in parts) for name in names}
+    history = [sum(values) for values in zip(*(part.history for part in parts if part.history), strict=False)]
+    return CountersInfo(**totals, history=history)
+
+
+def _matches(one: VirtualServerState, search: str) -> bool:
+    wanted = search.casefold()
+    words = [one.name, one.address, *(word for server in one.real_servers for word in (server.name, server.address))]
+    return any(wanted in word.casefold() for word in words)
+
+
+def _replace(one: VirtualServerState, **changes: object) -> VirtualServerState:
+    values = {name: getattr(one, name) for name in one.__struct_fields__}
+    return VirtualServerState(**{**values, **changes})
+
+
+def _info(one: object) -> DiagnosticInfo:
+    severity = str(one.severity.value)  # type: ignore[attr-defined]
+    return DiagnosticInfo(severity=severity, code=one.code, line=one.line, message=one.message)  # type: ignore[attr-defined]
+
+
+def _step(words: str) -> PlanStep:
+    return PlanStep(action="change", what="virtual server", name="", detail=words)
+
+
+def _where(one: VirtualServer) -> str:
+    return f"{one.address.host if one.address else '0.0.0.0'}:{one.port}"
