@@ -80,50 +80,39 @@ class Outcome:
 # --- words ---------------------------------------------------------------------------------------------------------------------
 
 SHOWN_CHARACTERS = 60
-_ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
+_ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
 
 
-def show(data: bytes, limit: int = SHOWN_CHARACTERS) -> str:
-    """Bytes from lvs.cf or from a real server as one harmless quoted line: escapes for all that is not printable, ``…`` when cut."""
-    text = data[: 4 * limit].decode("utf-8", "surrogateescape")
-    shown = "".join(_show_character(character) for character in text[:limit])
-    return f'"{shown}{"…" if len(text) > limit else ""}"'
+def escaped(data: bytes) -> str:
+    """Bytes from lvs.cf or from a real server as one harmless line: printable UTF-8 as it is, the rest in lvs.cf's escapes or ``\\xNN``."""
+    text = data.decode("utf-8", "surrogateescape")
+    return "".join(_ESCAPES.get(character) or (character if character.isprintable() else _hexadecimal(character)) for character in text)
 
 
-def _show_character(character: str) -> str:
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if character.isprintable():
-        return character
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _hexadecimal(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def shown(data: bytes) -> str:
+    """The first characters of what is sent, expected or received; trailing line ends are left out."""
+    text = escaped(data[: 4 * SHOWN_CHARACTERS].rstrip(b"\r\n") or data[:SHOWN_CHARACTERS])
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def describe(spec: CheckSpec) -> str:
-    """What a check really does, in words: the one source for every screen and log."""
+    """What a check really does (``sends GET / HTTP/1.0, expects HTTP``): the one source for every screen and log."""
     if spec.method is Method.NONE:
-        return "not checked"
-    if spec.method is Method.PROGRAM:
-        return _describe_program(spec)
-    protocol = spec.protocol.upper()
+        return "nothing to check: counts as up"
     if spec.method is Method.CONNECT:
-        return f"{protocol} connection"
-    steps = [f"send {show(spec.send)}"] if spec.send else []
+        return "connects"
+    steps = []
+    if spec.method is Method.PROGRAM:
+        steps.append("runs " + " ".join(escaped(argument.encode("utf-8", "surrogateescape")) for argument in spec.program))
+    elif spec.send:
+        steps.append(f"sends {shown(spec.send)}")
     if spec.expect is not None:
-        steps.append(f"expect {'a match of' if spec.use_regex else 'an answer that begins with'} {show(spec.expect)}")
-    return f"{protocol}: " + ", ".join(steps or ["connect only"])
-
-
-def _describe_program(spec: CheckSpec) -> str:
-    run = "run " + " ".join(
-        argument if argument and argument.isprintable() and " " not in argument else show(argument.encode("utf-8", "surrogateescape"))
-        for argument in spec.program
-    )
-    if spec.expect is None:
-        return f"{run}, expect exit status 0"
-    return f"{run}, expect exit status 0 and {'output that matches' if spec.use_regex else 'the output'} {show(spec.expect)}"
+        steps.append(f"expects {'a match of ' if spec.use_regex else ''}{shown(spec.expect)}")
+    return ", ".join(steps) or "connects"
 
 
 # --- events and commands -------------------------------------------------------------------------------------------------------
@@ -314,7 +303,7 @@ class HealthMachine:
 
     def _add(self, spec: CheckSpec, known: HealthState, now: float, beside: int) -> list[Command]:
         if spec.method is Method.NONE:
-            self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason="not checked"))
+            self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason=describe(spec)))
             return [Report(spec.key, urgent=True)]
         reason = "" if known is HealthState.UNKNOWN else "as before the restart"
         self._checks[spec.key] = _Check(CheckStatus(spec, known, now, reason=reason))
