@@ -183,7 +183,14 @@ class AgentClient:
         self, *, virtual: str = "", search: str = "", page: int = 1, per_page: int = 50, servers: bool = False, sort: str = ""
     ) -> State:
         """The snapshot with one page of virtual servers."""
-        query = {"virtual": virtual, "search": search, "page": page, "per_page": per_page, "servers": servers, "sort": sort}
+        query: dict[str, str | int | bool] = {
+            "virtual": virtual,
+            "search": search,
+            "page": page,
+            "per_page": per_page,
+            "servers": servers,
+            "sort": sort,
+        }
         return _decoded(self._call("GET", "/v1/state" + _query(query)), State)
 
     def events(self, *, limit: int = 20, before: int = 0) -> Events:

@@ -1,0 +1,377 @@
+"""What the data plane should hold: from a configuration and the health of its real servers to the table that is wanted.
+
+Two steps, so that a change of health costs as much as the one virtual server it concerns.  ``expand`` reads a configuration once: the
+virtual servers that can be served, their checks, their addresses, and what is wrong with those that cannot.  ``decide`` then says which
+real servers of one virtual server are in, by their health and by what the data plane has.  Neither touches anything.
+
+The rules of ``decide``: a server that is up has its weight; one that is down has weight 0 with ``quiesce_server`` and is left out
+without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  The sorry
+server is in when no server takes new connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from app.lvscf.model import NO_ADDRESS, Config, Forwarding, HostDevice, Protocol, RealServer, ServiceKind, VirtualServer
+from lvsagent.core.check_plan import check_spec, unchecked
+from lvsagent.core.health import CheckSpec, Method
+from lvsagent.core.hosts import family, host_prefix, literal, prefix
+from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
+
+NO_TIMEOUTS = Timeouts()
+"""lvs.cf leaves them to the kernel."""
+
+Resolve = Callable[[str], str | None]
+"""From a host name to its canonical address, ``None`` when there is none (yet).  Literal addresses are never asked for."""
+
+SCHEDULER_FLAGS = {
+    **{f"flag-{number}": f"flag-{number}" for number in (1, 2, 3)},
+    **{f"{scheduler}-fallback": "flag-1" for scheduler in ("sh", "mh")},
+    **{f"{scheduler}-port": "flag-2" for scheduler in ("sh", "mh")},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in lvs.cf that cannot be done as written.  ``virtual`` is a place in ``config.virtual`` (-1: none of them)."""
+
+    severity: str
+    code: str
+    message: str
+    virtual: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """An address that the active director carries; ``label`` is the alias as lvs.cf has it."""
+
+    address: str
+    prefix: int
+    interface: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An enabled real server.  ``place`` is its index in the virtual server; not ``checked``: nothing can be, it counts as up."""
+
+    name: str
+    place: int
+    check: str
+    key: ServerKey
+    server: Server
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A virtual server that is to be served.  ``complete`` is false while the name of one of its servers cannot be resolved."""
+
+    name: str
+    place: int
+    key: ServiceKey
+    service: Service
+    members: tuple[Member, ...]
+    quiesce: bool
+    sorry: tuple[ServerKey, Server] | None
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A configuration, read for the data plane, nanny and pulse.
+
+    ``named`` is every service that lvs.cf names, active or not: these are ours.  ``failed`` tells, by place in ``config.virtual``, why an
+    active virtual server is not served.  ``resolved`` is false while any virtual server's own name cannot be resolved.
+    """
+
+    pools: Mapping[ServiceKey, Pool] = field(default_factory=dict)
+    checks: tuple[CheckSpec, ...] = ()
+    check_pool: Mapping[str, ServiceKey] = field(default_factory=dict)
+    named: frozenset[ServiceKey] = frozenset()
+    failed: Mapping[int, str] = field(default_factory=dict)
+    addresses: tuple[VirtualAddress, ...] = ()
+    forwarding_needed: tuple[str, ...] = ()
+    timeouts: Timeouts = NO_TIMEOUTS
+    problems: tuple[Problem, ...] = ()
+    resolved: bool = True
+
+
+def clean(text: str) -> str:
+    """Text for the wire and for people: bytes that were not UTF-8 (lone surrogates) become ``\\xNN``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text
+
+
+def host_names(config: Config) -> frozenset[str]:
+    """The names in ``config`` that have to be resolved before ``expand`` (literal addresses left out)."""
+    names = set()
+    if config.globals.nat_router:
+        names.add(config.globals.nat_router.host)
+    for virtual in config.virtual:
+        if virtual.address:
+            names.add(virtual.address.host)
+        names.update(server.address for server in virtual.servers)
+        if virtual.sorry_server:
+            names.add(virtual.sorry_server)
+    return frozenset(name for name in names if literal(name) is None)
+
+
+def expand(config: Config, resolve: Resolve) -> Expansion:
+    """Read ``config`` for the data plane, nanny and pulse.  What cannot be served is left out and said in ``problems``; the rest lives."""
+    return _Reading(config, resolve).expansion()
+
+
+def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
+    """The entry wanted for ``pool``.
+
+    ``health``: up or down by check key, absent when not known.  ``have``: what the data plane holds for it now, if anything.
+    """
+    present: Mapping[ServerKey, Server] = have.servers if have else {}
+    servers: dict[ServerKey, Server] = {}
+    open_ones = waiting = False
+    for member in pool.members:
+        up = health.get(member.check) if member.checked else True
+        now = present.get(member.key)
+        if up:
+            servers[member.key] = member.server
+        elif up is False:
+            if pool.quiesce:
+                servers[member.key] = replace(member.server, weight=0)
+            continue
+        elif now is not None:
+            servers[member.key] = replace(member.server, weight=now.weight)
+        else:
+            waiting = True
+            continue
+        open_ones = open_ones or servers[member.key].weight > 0
+    if not pool.complete:
+        servers = {**present, **servers}
+        open_ones = open_ones or any(server.weight > 0 for server in servers.values())
+    if pool.sorry and not open_ones and (not waiting or pool.sorry[0] in present):
+        servers[pool.sorry[0]] = pool.sorry[1]
+    return Entry(pool.service, servers)
+
+
+def decide_all(expansion: Expansion, health: Mapping[str, bool], have: Table) -> dict[ServiceKey, Entry]:
+    """The whole table wanted, in the file's order."""
+    return {key: decide(pool, health, have.get(key)) for key, pool in expansion.pools.items()}
+
+
+def awaited(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> tuple[Member, ...]:
+    """The members that are not in yet because their first check is still to come."""
+    present: Mapping[ServerKey, Server] = have.servers if have else {}
+    return tuple(member for member in pool.members if member.checked and member.check not in health and member.key not in present)
+
+
+class _Reading:
+    """One pass over a configuration, collecting what ``Expansion`` holds."""
+
+    def __init__(self, config: Config, resolve: Resolve) -> None:
+        self._config = config
+        self._resolve = resolve
+        self._pools: dict[ServiceKey, Pool] = {}
+        self._checks: list[CheckSpec] = []
+        self._check_pool: dict[str, ServiceKey] = {}
+        self._named: set[ServiceKey] = set()
+        self._failed: dict[int, str] = {}
+        self._addresses: dict[str, VirtualAddress] = {}
+        self._problems: list[Problem] = []
+        self._resolved = True
+
+    def expansion(self) -> Expansion:
+        settings = self._config.globals
+        if settings.service is ServiceKind.LVS:
+            for place, virtual in enumerate(self._config.virtual):
+                self._virtual(place, virtual)
+        else:
+            self._named.update(key for virtual in self._config.virtual if (key := self._service_key(virtual)))
+        nat = self._nat_pools()
+        if settings.service is ServiceKind.LVS and settings.network is Forwarding.NAT and settings.nat_router:
+            self._address(settings.nat_router, settings.nat_nmask, place=-1)
+        return Expansion(
+            pools=self._pools,
+            checks=tuple(self._checks),
+            check_pool=self._check_pool,
+            named=frozenset(self._named),
+            failed=self._failed,
+            addresses=tuple(self._addresses.values()),
+            forwarding_needed=tuple(kind.value for kind in Family if kind in nat),
+            timeouts=Timeouts(max(settings.tcp_timeout, 0), max(settings.tcpfin_timeout, 0), max(settings.udp_timeout, 0)),
+            problems=tuple(self._problems),
+            resolved=self._resolved,
+        )
+
+    def _virtual(self, place: int, virtual: VirtualServer) -> None:
+        key = self._service_key(virtual)
+        if key:
+            self._named.add(key)
+        if not virtual.active:
+            return
+        if key is None:
+            self._refuse(place, virtual, self._why_no_key(virtual))
+            return
+        if virtual.address and virtual.address.host != NO_ADDRESS:
+            self._address(virtual.address, virtual.vip_nmask, place)
+        if key in self._pools:
+            self._refuse(
+                place,
+                virtual,
+                f"{key} is served by {clean(self._pools[key].name)} already: the first in the file wins",
+                "duplicate-service",
+            )
+            return
+        self._pools[key] = self._pool(place, virtual, key)
+
+    def _pool(self, place: int, virtual: VirtualServer, key: ServiceKey) -> Pool:
+        members, complete = self._members(place, virtual, key)
+        if virtual.servers and (reason := unchecked(virtual)):
+            self._warn(place, virtual, "not-checked", reason)
+        return Pool(
+            name=virtual.name,
+            place=place,
+            key=key,
+            service=self._service(place, virtual, key),
+            members=members,
+            quiesce=virtual.quiesce_server,
+            sorry=self._sorry(place, virtual),
+            complete=complete,
+        )
+
+    def _service(self, place: int, virtual: VirtualServer, key: ServiceKey) -> Service:
+        length = prefix(virtual.pmask, key.family)
+        if length is None:
+            self._warn(place, virtual, "pmask", f"pmask {virtual.pmask} is no netmask: each client is taken for itself")
+        flags = [flag.strip() for flag in (virtual.scheduler_flags or "").split(",") if flag.strip()]
+        for flag in flags:
+            if flag not in SCHEDULER_FLAGS:
+                self._warn(place, virtual, "scheduler-flag", f"no scheduler has the flag {flag}")
+        return Service(
+            scheduler=virtual.scheduler.value,
+            persistence_timeout_s=max(virtual.persistent, 0),
+            persistence_prefix=host_prefix(key.family) if length is None or not virtual.persistent else length,
+            one_packet=virtual.one_packet and virtual.protocol is Protocol.UDP,
+            scheduler_flags=frozenset(SCHEDULER_FLAGS[flag] for flag in flags if flag in SCHEDULER_FLAGS),
+        )
+
+    def _members(self, place: int, virtual: VirtualServer, key: ServiceKey) -> tuple[tuple[Member, ...], bool]:
+        members: dict[ServerKey, Member] = {}
+        complete = True
+        for index, server in enumerate(virtual.servers):
+            if not server.active:
+                continue
+            address = self._address_of(server.address)
+            if address is None or address == NO_ADDRESS:
+                complete = complete and address is not None
+                reason = "its name cannot be resolved" if address is None else "it has no address"
+                self._warn(
+                    place, virtual, "server-address", f"real server {clean(server.name)} ({clean(server.address)}) is left out: {reason}"
+                )
+                continue
+            server_key = ServerKey(address, self._server_port(virtual, server))
+            if server_key in members:
+                first = clean(members[server_key].name)
+                self._warn(
+                    place, virtual, "duplicate-server", f"real server {clean(server.name)} is left out: {first} is at {server_key} already"
+                )
+                continue
+            members[server_key] = self._member(virtual, key, index, server_key)
+        return tuple(members.values()), complete
+
+    def _member(self, virtual: VirtualServer, service: ServiceKey, index: int, key: ServerKey) -> Member:
+        server = virtual.servers[index]
+        spec = check_spec(virtual, key=self._check_key(virtual, server), address=key.address, port=server.effective_port)
+        self._check_pool[spec.key] = service
+        if spec.method is not Method.NONE:
+            self._checks.append(spec)
+        forwarding = self._forwarding(server)
+        entry = Server(max(server.weight, 0), forwarding, max(server.upper_threshold, 0), max(server.lower_threshold, 0))
+        return Member(server.name, index, spec.key, key, entry, spec.method is not Method.NONE)
+
+    def _check_key(self, virtual: VirtualServer, server: RealServer) -> str:
+        key = wanted = f"{clean(virtual.name)}/{clean(server.name)}"
+        number = 1
+        while key in self._check_pool:
+            number += 1
+            key = f"{wanted}#{number}"
+        return key
+
+    def _forwarding(self, server: RealServer) -> Forwarding:
+        return server.forward or self._config.globals.network
+
+    def _server_port(self, virtual: VirtualServer, server: RealServer) -> int:
+        """The port in the table.
+
+        Direct routing and tunnelling hand the packet on as it is, so the port is the virtual server's whatever lvs.cf says.  A firewall
+        mark stands for any ports: they are kept (0), unless NAT is to change them to another one than the virtual server's.
+        """
+        translates = self._forwarding(server) is Forwarding.NAT
+        if virtual.fwmark:
+            return server.effective_port if translates and server.effective_port != virtual.port else 0
+        return server.effective_port if translates else virtual.port
+
+    def _sorry(self, place: int, virtual: VirtualServer) -> tuple[ServerKey, Server] | None:
+        if not virtual.sorry_server or virtual.sorry_server == NO_ADDRESS:
+            return None
+        address = self._address_of(virtual.sorry_server)
+        if address is None:
+            self._warn(
+                place, virtual, "sorry-server", f"sorry server {clean(virtual.sorry_server)} is left out: its name cannot be resolved"
+            )
+            return None
+        return ServerKey(address, 0 if virtual.fwmark else virtual.port), Server(1, self._config.globals.network)
+
+    def _service_key(self, virtual: VirtualServer) -> ServiceKey | None:
+        address = self._address_of(virtual.address.host) if virtual.address else None
+        if virtual.fwmark:
+            return ServiceKey(family(address) if address else self._servers_family(virtual), fwmark=virtual.fwmark)
+        if address is None or address == NO_ADDRESS:
+            return None
+        return ServiceKey(family(address), virtual.protocol, address, virtual.port)
+
+    def _servers_family(self, virtual: VirtualServer) -> Family:
+        addresses = [address for server in virtual.servers if (address := literal(server.address))]
+        return family(addresses[0]) if addresses else Family.IPV4
+
+    def _why_no_key(self, virtual: VirtualServer) -> str:
+        if virtual.address and virtual.address.host != NO_ADDRESS:
+            self._resolved = False
+            return f"the name {clean(virtual.address.host)} cannot be resolved"
+        return "it has no address"
+
+    def _address(self, place_of: HostDevice, mask: str, place: int) -> None:
+        """Note an address for pulse; the first mention of it in the file wins."""
+        address = self._address_of(place_of.host)
+        if address is None or address == NO_ADDRESS:
+            return
+        length = prefix(mask, family(address))
+        if length is None:
+            length = host_prefix(family(address))
+            self._problems.append(Problem("warning", "netmask", f"{clean(mask)} is no netmask: {address} is put up as /{length}", place))
+        wanted = VirtualAddress(address, length, clean(place_of.interface), clean(place_of.device))
+        first = self._addresses.setdefault(address, wanted)
+        if first != wanted:
+            used, unused = (f"{address}/{way.prefix} on {way.label}" for way in (first, wanted))
+            message = f"{address} is asked for twice in different ways: {used} is put up, {unused} is not"
+            self._problems.append(Problem("warning", "address-twice", message, place))
+
+    def _address_of(self, host: str) -> str | None:
+        return literal(host) or self._resolve(host)
+
+    def _nat_pools(self) -> set[Family]:
+        return {pool.key.family for pool, member in self._all_members() if member.server.forwarding is Forwarding.NAT}
+
+    def _all_members(self) -> Iterator[tuple[Pool, Member]]:
+        return ((pool, member) for pool in self._pools.values() for member in pool.members)
+
+    def _refuse(self, place: int, virtual: VirtualServer, reason: str, code: str = "not-served") -> None:
+        self._failed[place] = reason
+        self._problems.append(Problem("error", code, f"virtual server {clean(virtual.name)} is not served: {reason}", place))
+
+    def _warn(self, place: int, virtual: VirtualServer, code: str, reason: str) -> None:
+        self._problems.append(Problem("warning", code, f"virtual server {clean(virtual.name)}: {reason}", place))
