@@ -23,13 +23,12 @@ check: ## format, lint, types, import rules, templates
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint --check --lint --quiet app/templates
+	$(BIN)/djlint --lint --quiet app/templates
 
 format: ## put every file into the house's form
 	@.ci/prepare test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/djlint --reformat --quiet app/templates
 
 bench: ## the figures, side by side; writes the tables of docs/benchmarks.md
 	@.ci/prepare test
