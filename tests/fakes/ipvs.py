@@ -152,7 +152,8 @@ class FakeIpvs:
             return f"virtual server {key}: no such virtual server"
         if service.scheduler in self.missing_schedulers or service.scheduler not in set(Scheduler):
             return f"scheduler {service.scheduler}: module missing"
-        if not 0 <= service.persistence_prefix <= (128 if key.family is Family.IPV6 else 32):
+        lowest, highest = (1, 128) if key.family is Family.IPV6 else (0, 32)
+        if not lowest <= service.persistence_prefix <= highest:
             return f"virtual server {key}: persistence netmask /{service.persistence_prefix} out of range"
         self._services[key] = service
         self._servers.setdefault(key, {})
@@ -172,16 +173,16 @@ class FakeIpvs:
         servers = self._servers.get(operation.service)
         if servers is None:
             return f"virtual server {operation.service}: no such virtual server"
+        mixed = (":" in key.address) != (operation.service.family is Family.IPV6)
+        if mixed and server.forwarding is not Forwarding.TUNNEL:
+            return f"real server {key} of {operation.service}: another address family needs forwarding tunnel"
+        if server.weight < 0 or server.lower_threshold > server.upper_threshold:
+            return f"real server {key} of {operation.service}: weight or thresholds out of range"
         adding = isinstance(operation, AddServer)
         if adding and key in servers:
             return f"real server {key} of {operation.service}: exists already"
         if not adding and key not in servers:
             return f"real server {key} of {operation.service}: no such real server"
-        if server.weight < 0 or server.lower_threshold > server.upper_threshold:
-            return f"real server {key} of {operation.service}: weight or thresholds out of range"
-        mixed = (":" in key.address) != (operation.service.family is Family.IPV6)
-        if mixed and server.forwarding is not Forwarding.TUNNEL:
-            return f"real server {key} of {operation.service}: another address family needs forwarding tunnel"
         servers[key] = server
         return ""
 
