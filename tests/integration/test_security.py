@@ -143,9 +143,8 @@ class TestChecks:
     def test_what_a_shell_would_act_on_reaches_a_program_as_plain_words(self, ground: Ground) -> None:
         folder = ground.stack.folder.path / "programs"
         program(folder, "honest", ground.marks)
-        ground.apply(
-            checks=f'     send_program = "{folder}/honest $(touch {ground.marks}/pwned) ; `touch {ground.marks}/pwned` | %h > {ground.marks}/pwned"'
-        )
+        touch = f"touch {ground.marks}/pwned"
+        ground.apply(checks=f'     send_program = "{folder}/honest $({touch}) ; `{touch}` | %h > {ground.marks}/pwned"')
         ground.checked()
         marked = ground.marked()
         assert set(marked) == {"honest"}
