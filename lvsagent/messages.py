@@ -41,7 +41,8 @@ class AddressSpec(Message, frozen=True):
 class PulseConfigure(Message, frozen=True):
     """All that pulse needs of lvs.cf.  pulse keeps the last one under its runtime folder, so that it can come back without lvsd.
 
-    ``etag`` is that of the lvs.cf it was made from.  The heartbeat's fields follow with redundancy.
+    ``etag`` is that of the lvs.cf it was made from.  ``redundant``: a backup director is configured and enabled.  The heartbeat's fields
+    follow with redundancy.
     ``forwarding_needed``: NAT is in use, so ip_forward must be on (IPv4 and, where IPv6 virtual servers exist, IPv6).
     ``active_command`` and ``inactive_command`` are argv, already checked against agent.toml's ``root_commands``.
     """
@@ -52,6 +53,7 @@ class PulseConfigure(Message, frozen=True):
     forwarding_needed: list[str] = []
     active_command: list[str] = []
     inactive_command: list[str] = []
+    redundant: bool = False
 
 
 class PulseAnnounce(Message, frozen=True):

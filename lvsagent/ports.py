@@ -7,9 +7,10 @@ suite in ``tests/contract`` that both must pass.  Pure machines in ``lvsagent.co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
+from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
 from lvsagent.core.health import CheckSpec, Outcome
 from lvsagent.core.table import Operation, Refusal, Table, Timeouts
 
@@ -57,16 +58,6 @@ class Ipvs(Protocol):
     async def close(self) -> None:
         """Let go without changing anything (the kernel goes on forwarding; a userspace plane ends)."""
         ...
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """An address on an interface: ``interface`` is the real one (``eth1``), ``label`` its alias (``eth1:1``, ``""``: none)."""
-
-    address: str
-    prefix: int
-    interface: str
-    label: str = field(default="", compare=False)
 
 
 class Links(Protocol):

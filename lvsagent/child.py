@@ -1,0 +1,82 @@
+"""One of lvsd, pulse and nanny from exec to its own loop: settings, imports, title, privileges, the parent's death.
+
+Owns the order of these steps and which process keeps what.  Everything is imported before privileges go, because the interpreter may
+lie where another user cannot read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lvsagent import channel
+from lvsagent.adapters import lifeline, process
+from lvsagent.ports import AdapterError
+from lvsagent.settings import AgentSettings, SettingsError, load_settings
+
+NAMES = ("lvsd", "pulse", "nanny")
+PREDECESSOR_LIMIT_S = 15.0
+_PAUSE_S = 0.02
+
+log = logging.getLogger(__name__)
+
+
+def run_child(name: str, config: Path, supervisor: int) -> int:
+    """Be ``name`` to the end; ``supervisor`` is the parent's process id (0: started by hand).  Returns the exit status."""
+    line = lifeline.grasp(os.environ)
+    start_logging(name)
+    try:
+        settings = load_settings(config)
+        main = _main_of(name)
+        process.set_title(name)
+        _wait_for_predecessor(settings.runtime_dir / f"{name}.lock")
+        if name == "nanny":
+            channel.prepare(settings.nanny_socket)
+        _drop_privileges(name, settings)
+        if supervisor and not process.leave_with_parent(supervisor, signal.SIGUSR1):
+            return 0
+        return main(settings)
+    except (SettingsError, AdapterError, OSError) as error:
+        log.error("%s", error)  # noqa: TRY400 -- in words; where it was raised says no more
+        line.last_words(str(error))
+    except Exception as error:
+        log.exception("ends for a reason nobody thought of")
+        line.last_words(f"{type(error).__name__}: {error}")
+    return 1
+
+
+def start_logging(name: str) -> None:
+    """To standard error, a line each; under a service manager that is the journal."""
+    logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s", level=logging.INFO)
+
+
+def _main_of(name: str) -> Callable[[AgentSettings], int]:
+    module = importlib.import_module(f"lvsagent.{name}")
+    importlib.import_module("encodings.idna")  # what the standard library imports only when it is needed
+    main: Callable[[AgentSettings], int] = module.main
+    return main
+
+
+def _wait_for_predecessor(lock: Path) -> None:
+    """Two processes of one name never work at the same time, even when a killed supervisor's child is still leaving."""
+    deadline = time.monotonic() + PREDECESSOR_LIMIT_S
+    while process.take_lock(lock) is None:
+        if time.monotonic() > deadline:
+            raise AdapterError(f"{lock} is held by an earlier process that does not end")
+        time.sleep(_PAUSE_S)
+
+
+def _drop_privileges(name: str, settings: AgentSettings) -> None:
+    if not process.is_root():
+        return
+    if name == "lvsd":
+        process.keep_only({process.CAP_NET_ADMIN}, groups=[process.find_group(settings.socket_group)])
+    elif name == "pulse":
+        process.keep_only({process.CAP_NET_ADMIN, process.CAP_NET_RAW})
+    else:
+        process.become(process.find_user(settings.check_user))
