@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,3 +62,8 @@ def output(*command: str) -> str:
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
+
+
+def sysctl(name: str, value: str) -> None:
+    """Set a kernel setting of this thread's namespace (``net/ipv4/ip_forward``)."""
+    (Path("/proc/sys") / name).write_text(value)
