@@ -110,13 +110,14 @@ def _run(folder: Folder, console_port: int) -> None:
 
 def _folder(path: Path, stack: contextlib.ExitStack) -> Folder:
     """The state's folder, locked for this run.  Raises DemoError."""
+    words = "run it as that user, delete the folder, or take another: python -m deploy.demo --folder …"
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
-        lock = stack.enter_context((path / "lock").open("w"))
     except PermissionError as error:
-        raise DemoError(
-            f"{error.filename} cannot be written by this user; another folder can be: python -m deploy.demo --folder …"
-        ) from error
+        raise DemoError(f"{error.filename} cannot be made by this user: {words}") from error
+    if path.stat().st_uid != os.geteuid():
+        raise DemoError(f"{path} belongs to another user: {words}")
+    lock = stack.enter_context((path / "lock").open("w"))
     _lock(lock, path)
     runtime = path / "run"
     if len(bytes(runtime)) > LONGEST_RUNTIME_PATH:

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -126,10 +125,14 @@ def checkout() -> Iterator[Path]:
         outside.chmod(0o755)
         subprocess.run(["git", "clone", "-q", str(ROOT), str(outside / "piranha")], check=True)
         (outside / "home").mkdir()
-        if AS_ROOT:
-            for path in (outside, *outside.rglob("*")):
-                shutil.chown(path, "nobody", "nogroup")
+        give(outside, "nobody", "nogroup")
         yield outside / "piranha"
+
+
+def give(folder: Path, user: str, group: str) -> None:
+    """Make ``folder`` and all in it ``user``'s, where that is possible."""
+    if AS_ROOT:
+        subprocess.run(["chown", "--recursive", "--no-dereference", f"{user}:{group}", str(folder)], check=True)
 
 
 class TestFromAFreshClone:
@@ -168,7 +171,14 @@ class TestFromAFreshClone:
             run.wait_until_nothing_is_left()
 
     @pytest.mark.skipif(not AS_ROOT, reason="needs root")
+    def test_another_users_state_is_left_alone_and_the_way_out_is_said(self, checkout: Path) -> None:
+        with Run(checkout) as run:
+            run.wait_for("belongs to another user")
+            assert run.process.wait(10) != 0
+
+    @pytest.mark.skipif(not AS_ROOT, reason="needs root")
     def test_root_may_run_it_as_well_and_the_checks_are_nobodys(self, checkout: Path) -> None:
+        give(checkout, "root", "root")
         with Run(checkout) as run:
             run.ready()
             owners = {Path(f"/proc/{pid}/comm").read_text().strip(): Path(f"/proc/{pid}").stat().st_uid for pid in run.family()}
