@@ -119,7 +119,7 @@ def public(view: View) -> View:
 
 def auth() -> Auth:
     """The doorkeeper of the running console."""
-    return cast(Auth, current_app.extensions[EXTENSION])
+    return cast("Auth", current_app.extensions[EXTENSION])
 
 
 def init_app(app: Flask, settings: ConsoleSettings, keeper: Auth) -> None:

@@ -44,12 +44,12 @@ def init_app(app: Flask, settings: ConsoleSettings, services: Services) -> None:
 
 def services() -> Services:
     """The services of the running console."""
-    return cast(Services, current_app.extensions[EXTENSION])
+    return cast("Services", current_app.extensions[EXTENSION])
 
 
 def settings() -> ConsoleSettings:
     """The settings of the running console."""
-    return cast(ConsoleSettings, current_app.config["CONSOLE_SETTINGS"])
+    return cast("ConsoleSettings", current_app.config["CONSOLE_SETTINGS"])
 
 
 def snapshot(**query: Any) -> Snapshot:
@@ -58,7 +58,7 @@ def snapshot(**query: Any) -> Snapshot:
     ``query`` as in ``app.services.Query``.  Without arguments: whatever this request already knows.
     """
     if not query and "snapshot" in g:
-        return cast(Snapshot, g.snapshot)
+        return cast("Snapshot", g.snapshot)
     found = services().state.snapshot(Query(**query))
     if "snapshot" not in g or query:
         g.snapshot = found
@@ -109,7 +109,7 @@ class _Frame:
         """Which director this is, its role, the peer, the serial, the data plane."""
         if "header" not in g:
             g.header = header(snapshot(), services().wall())
-        return cast(Header, g.header)
+        return cast("Header", g.header)
 
     @property
     def tabs(self) -> list[tuple[str, str, bool]]:

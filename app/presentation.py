@@ -248,7 +248,7 @@ def spark_path(history: Sequence[float], top: float = 0.0, *, width: int = 104, 
         values = [max(values[int(i * step) : max(int(i * step) + 1, int((i + 1) * step))]) for i in range(most)]
     if len(values) < 2:
         return ""
-    highest = max(top, max(values), 1e-9)
+    highest = max(top, 1e-9, *values)
     across, usable = width / (len(values) - 1), height - 4
     return "M" + "L".join(f"{i * across:.0f} {height - 2 - max(0.0, value) / highest * usable:.1f}" for i, value in enumerate(values))
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from app.lvscf import Loaded, load
 from lvsagent.client import Agent, AgentDown, ConfigText
 from lvsagent.wire import State
 
 KEPT_CONFIGS = 4
-KEPT_SNAPSHOTS = 16
+KEPT_ANSWERS = 32
+SLOW_S = 1.0
+LEFT_ALONE_S = 3.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,35 +97,53 @@ class ConfigService:
 
 
 class StateService:
-    """The agent's snapshots, with the last answer kept for when it stops answering."""
+    """The agent's answers, with the last one to each question kept for when it stops answering.
 
-    def __init__(self, agent: Agent, wall: Callable[[], float] = time.time) -> None:
+    An agent that hangs is left alone for a moment: while it takes seconds to say nothing, pages show at once what is known.
+    """
+
+    def __init__(self, agent: Agent, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._agent = agent
         self._wall = wall
+        self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Query, State] = OrderedDict()
+        self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._newest: State | None = None
+        self._left_alone_until = 0.0
+        self._last_reason = ""
 
     def snapshot(self, query: Query) -> Snapshot:
         """The answer to ``query``, or the last one known (to this query, else to any) with its age and the reason."""
         try:
-            state = self._agent.state(
-                virtual=query.virtual,
-                search=query.search,
-                page=query.page,
-                per_page=query.per_page,
-                servers=query.servers,
-                sort=query.sort,
-            )
+            state = self.ask(query, lambda: self._agent.state(**asdict(query)))
         except AgentDown as error:
             return self._last(query, str(error))
         with self._lock:
             self._newest = state
-            self._kept[query] = state
-            self._kept.move_to_end(query)
-            while len(self._kept) > KEPT_SNAPSHOTS:
-                self._kept.popitem(last=False)
         return Snapshot(state)
+
+    def ask(self, key: Hashable, call: Callable[[], T]) -> T:
+        """The answer of ``call``, remembered under ``key``.  Raises AgentDown."""
+        if self._monotonic() < self._left_alone_until:
+            raise AgentDown(self._last_reason)
+        began = self._monotonic()
+        try:
+            answer = call()
+        except AgentDown as error:
+            if self._monotonic() - began > SLOW_S:
+                self._left_alone_until, self._last_reason = self._monotonic() + LEFT_ALONE_S, str(error)
+            raise
+        with self._lock:
+            self._kept[key] = answer
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT_ANSWERS:
+                self._kept.popitem(last=False)
+        return answer
+
+    def remembered(self, key: Hashable) -> object | None:
+        """The last answer under ``key``, if it is still kept."""
+        with self._lock:
+            return self._kept.get(key)
 
     @property
     def newest(self) -> State | None:
@@ -129,10 +152,16 @@ class StateService:
             return self._newest
 
     def _last(self, query: Query, reason: str) -> Snapshot:
-        with self._lock:
-            state = self._kept.get(query) or self._newest
+        kept = self.remembered(query)
+        state = kept if isinstance(kept, State) else self.newest
         age = max(0.0, self._wall() - state.at) if state else 0.0
-        return Snapshot(state, reason or "The agent does not answer.", age)
+        return Snapshot(state, sentence(reason) or "The agent does not answer.", age)
+
+
+def sentence(words: str) -> str:
+    """Words of the agent as a sentence: a capital first, a full stop last."""
+    words = words.strip()
+    return words and words[0].upper() + words[1:] + ("" if words[-1] in ".!?" else ".")
 
 
 @dataclass(frozen=True, slots=True)
