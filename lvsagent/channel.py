@@ -132,10 +132,9 @@ class ChannelServer:
         """Accept connections."""
         self._server = await asyncio.start_unix_server(self._serve, sock=self._listener, limit=LINE_LIMIT_BYTES)
 
-    def broadcast(self, message: msgspec.Struct) -> None:
-        """Send to everyone connected; nobody there is no error."""
-        for connection in tuple(self._connections):
-            connection.send(message)
+    def broadcast(self, message: msgspec.Struct) -> bool:
+        """Send to everyone connected; false when nobody is there to hear it."""
+        return sum(connection.send(message) for connection in tuple(self._connections)) > 0
 
     async def drain(self) -> None:
         """Wait until everything said has left (before the process ends)."""

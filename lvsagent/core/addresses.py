@@ -67,7 +67,9 @@ def next_steps(wanted: Collection[Address], owned: Collection[Address], present:
 
 
 def _relabelled(address: Address, label: str) -> bool:
-    return ":" not in address.address and address.label != label  # IPv6 addresses have no labels
+    if ":" in address.address:
+        return False  # IPv6 addresses have no labels
+    return (address.label or address.interface) != (label or address.interface)
 
 
 def _in_order(addresses: Iterable[Address]) -> tuple[Address, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from app.lvscf.model import NO_ADDRESS, GlobalSettings
-from lvsagent.core.hosts import literal
+from app.lvscf import ip_of
 
 PRIMARY, BACKUP, UNKNOWN = "primary", "backup", "unknown"
 ACTIVE, STANDBY, STARTING, STOPPED = "active", "standby", "starting", "stopped"
@@ -39,7 +39,7 @@ def redundancy_wanted(settings: GlobalSettings) -> bool:
 
 
 def _address(host: str, resolved: Mapping[str, str]) -> str:
-    return resolved.get(host) or literal(host) or host
+    return resolved.get(host) or ip_of(host) or host
 
 
 @dataclass(frozen=True, slots=True)
