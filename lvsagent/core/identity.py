@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from app.lvscf.model import NO_ADDRESS, GlobalSettings
 from app.lvscf import ip_of
+from app.lvscf.model import NO_ADDRESS, GlobalSettings
 
 PRIMARY, BACKUP, UNKNOWN = "primary", "backup", "unknown"
 ACTIVE, STANDBY, STARTING, STOPPED = "active", "standby", "starting", "stopped"
