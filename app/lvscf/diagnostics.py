@@ -115,6 +115,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "backup-active-without-backup": (W, "Redundancy is on and no backup is named."),
     "vip-is-director": (W, "A virtual server has a director's own address."),
     "vip-is-real-server": (W, "A virtual server has a real server's address."),
+    "port-zero": (W, "port is 0, which means every port, and that needs persistence."),
+    "one-packet-without-udp": (W, "one_packet is for UDP."),
     "no-vip": (W, "The virtual server's address is 0.0.0.0."),
     "mixed-families": (W, "A real server and its virtual server are of different address families."),
     "thresholds-crossed": (W, "lower_threshold is above upper_threshold."),

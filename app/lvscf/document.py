@@ -58,7 +58,7 @@ class Block:
 class Document:
     """An lvs.cf as lines (without their line feeds), each line's reading, and the tree of blocks."""
 
-    __slots__ = ("byte_order_mark", "lexed", "lines", "problems", "reading", "root")
+    __slots__ = ("_by_key", "byte_order_mark", "lexed", "lines", "problems", "reading", "root")
 
     def __init__(self, byte_order_mark: str, lines: list[str], lexed: list[Line], root: Block, problems: list[tuple[int, Problem]]) -> None:
         self.byte_order_mark = byte_order_mark
@@ -67,6 +67,7 @@ class Document:
         self.root = root
         self.problems = problems
         """What is wrong with the structure: line index, problem."""
+        self._by_key: dict[int, Block] = {}
         self.reading: Reading | None = None
         """What ``reader.read`` made of it, kept so that it is done once."""
 
@@ -79,15 +80,7 @@ class Document:
         return [i for i in block.own_lines() if lexed[i].word == keyword and lexed[i].kind in (Kind.DIRECTIVE, Kind.BAD)]
 
     def block(self, key: int) -> Block | None:
-        """The block with this key."""
-        siblings = self.root.blocks
-        while siblings:
-            inner: list[Block] = []
-            for block in siblings:
-                if block.key == key:
-                    return block
-                if block.head < key - 1 <= block.end:
-                    inner = block.blocks
-                    break
-            siblings = inner
-        return None
+        """The virtual, failover or server block with this key."""
+        if not self._by_key and self.root.blocks:
+            self._by_key = {inner.key: inner for block in self.root.blocks for inner in (block, *block.blocks)}
+        return self._by_key.get(key)

@@ -30,6 +30,7 @@ _HOST_NAME = re.compile(
     r"(?=.{1,253}\.?$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+*/-]*")
+_STATUS_CODES = re.compile(r"[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?(?:,[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?)*")
 _WORST_INTEGER = 2**63
 
 _WELL_KNOWN = {
@@ -207,6 +208,8 @@ def _string(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:
                 raise _BadValue(
                     "bad-word", f"scheduler_flags knows {', '.join(SCHEDULER_FLAGS)}, and {shown(flag) or 'nothing'} is not one of them"
                 )
+    elif keyword.name == "check_status" and not _STATUS_CODES.fullmatch(text):
+        raise _BadValue("bad-word", f"check_status is a list such as 200,204 or 200-299, and {shown(text) or 'nothing'} is not")
     return text
 
 

@@ -68,7 +68,6 @@ class _Writer:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.edits = Edits(document)
-        self.by_key: dict[int, Block] = {}
         self.repaired = False
 
     # --- directives --------------------------------------------------------------------------------------------------------------
@@ -137,9 +136,10 @@ class _Writer:
             self._arrange(kind, parent, [None if before is None else self._block(before) for before in kept], new)
 
     def _block(self, item: Item) -> Block:
-        if not self.by_key:
-            self.by_key = {inner.key: inner for block in self.document.root.blocks for inner in (block, *block.blocks)}
-        return self.by_key[item.key or 0]
+        block = self.document.block(item.key or 0)
+        if block is None:  # pragma: no cover -- every block of a reading has its key from the document
+            raise LookupError(f"{item.name} comes from another document")
+        return block
 
     def _edit_block(self, old: Item, new: Item) -> None:
         block = self._block(old)
