@@ -31,6 +31,7 @@ VIEWS = (
     "monitoring_scripts",
     "failover",
     "review",
+    "help",
 )
 LARGEST_REQUEST = 1_000_000
 WORDS = ("duration", "size", "number", "rate", "percent", "clock", "iso", "plural", "badge", "host_port")

@@ -17,7 +17,7 @@ from wtforms import Form, HiddenField, StringField
 from wtforms.form import BaseForm
 from wtforms.validators import ValidationError
 
-from app.forms.values import Choice, Flag, Kind, Rejected, readable
+from app.forms.values import Choice, Flag, Kind, Number, Rejected, Seconds, readable
 from app.lvscf.model import NO_ADDRESS, Config, HostDevice
 
 
@@ -54,6 +54,15 @@ class Setting(StringField):
     @property
     def changed(self) -> bool:
         return self.typed != self.was
+
+    @property
+    def shape(self) -> str:
+        """How wide and in which letters the entry is: class names."""
+        if isinstance(self.kind, Number):
+            return "short" if self.kind.high < 10**7 else "medium"
+        if isinstance(self.kind, Seconds):
+            return "short"
+        return "" if self.about.keyword in {"virtual", "server", "failover"} else "mono"
 
     @property
     def choices(self) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,192 @@
+"""Rows of the tables of virtual servers, real servers and failover services: what lvs.cf says beside what is true now.
+
+Pure.  The configuration gives the rows, so that the tables can be read while the agent is down; the snapshot gives states and connections.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.lvscf.model import NO_ADDRESS, Block, Config, FailoverService, RealServer, VirtualServer
+from app.presentation import Badge, badge, host_port, real_badge, virtual_badge
+from app.refs import Ref, refs
+from lvsagent.wire import RealServerState, VirtualServerState
+
+PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualRow:
+    """One virtual server.  ``connections`` are open ones; ``None`` while they are not known."""
+
+    ref: Ref
+    active: bool
+    status: Badge
+    vip: str
+    netmask: str
+    port: str
+    protocol: str
+    device: str
+    up: int | None
+    total: int
+    connections: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RealRow:
+    """One real server.  ``weight`` is the configured one, ``weight_now`` what is in force (``None``: not in the table)."""
+
+    ref: Ref
+    active: bool
+    status: Badge
+    address: str
+    port: int
+    own_port: bool
+    weight: int
+    weight_now: int | None
+    connections: int | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRow:
+    """One failover service; its run-time half comes with the heartbeat."""
+
+    ref: Ref
+    active: bool
+    vip: str
+    netmask: str
+    port: int
+    device: str
+    start_cmd: str
+    stop_cmd: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page of what a search found."""
+
+    page: int
+    pages: int
+    matching: int
+    total: int
+    servers: tuple[tuple[Ref, VirtualServer], ...]
+
+
+def find(config: Config, search: str, page: int, per_page: int = PER_PAGE) -> Found:
+    """The virtual servers whose name, address or real servers hold ``search`` (any case), one page of them."""
+    wanted = search.strip().casefold()
+    everyone = list(zip(refs(config.virtual), config.virtual, strict=True))
+    found = [pair for pair in everyone if _matches(pair[1], wanted)] if wanted else everyone
+    pages = max(1, -(-len(found) // per_page))
+    page = min(max(1, page), pages)
+    return Found(page, pages, len(found), len(everyone), tuple(found[(page - 1) * per_page : page * per_page]))
+
+
+def _matches(one: VirtualServer, wanted: str) -> bool:
+    if wanted in one.name.casefold() or (one.address is not None and wanted in one.address.host.casefold()):
+        return True
+    return any(wanted in server.name.casefold() or wanted in server.address.casefold() for server in one.servers)
+
+
+def virtual_rows(servers: Sequence[tuple[Ref, VirtualServer]], states: Iterable[VirtualServerState]) -> list[VirtualRow]:
+    """The rows of one page; a virtual server that ``states`` does not know has no status yet."""
+    known: dict[str, list[VirtualServerState]] = defaultdict(list)
+    for state in states:
+        known[state.name].append(state)
+    return [_virtual_row(ref, one, known[one.name].pop(0) if known[one.name] else None) for ref, one in servers]
+
+
+def virtual_state(ref: Ref, states: Iterable[VirtualServerState]) -> VirtualServerState | None:
+    """The state of that virtual server among those of its name."""
+    named = [state for state in states if state.name == ref.name]
+    return named[ref.ordinal - 1] if ref.ordinal <= len(named) else None
+
+
+def _virtual_row(ref: Ref, one: VirtualServer, state: VirtualServerState | None) -> VirtualRow:
+    return VirtualRow(
+        ref=ref,
+        active=one.active,
+        status=virtual_status(one, state),
+        vip=_vip(one),
+        netmask="" if one.vip_nmask == NO_ADDRESS else one.vip_nmask,
+        port=f"mark {one.fwmark}" if one.fwmark else str(one.port),
+        protocol=one.protocol.value,
+        device=one.address.device if one.address else "",
+        up=state.up if state else None,
+        total=len(one.servers),
+        connections=state.counters.active + state.counters.inactive if state else None,
+    )
+
+
+def virtual_status(one: VirtualServer, state: VirtualServerState | None) -> Badge:
+    """up, down, inactive or failed in a word, with why; what lvs.cf says alone while nothing is known."""
+    if state is None:
+        return badge("unknown", "The agent has not said yet.") if one.active else badge("inactive")
+    if state.state == "up":
+        full = virtual_badge(state)
+        return Badge("up", full.kind, state.reason or full.word)
+    return virtual_badge(state)
+
+
+def _vip(one: Block) -> str:
+    return one.address.host if one.address and one.address.host != NO_ADDRESS else ""
+
+
+def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) -> list[RealRow]:
+    """The rows of one virtual server's real servers."""
+    known: dict[str, list[RealServerState]] = defaultdict(list)
+    for each in states:
+        known[each.name].append(each)
+    rows = []
+    for ref, one in zip(refs(servers), servers, strict=True):
+        found = known[one.name]
+        state = found.pop(0) if found else None
+        rows.append(
+            RealRow(
+                ref=ref,
+                active=one.active,
+                status=real_status(one, state),
+                address=one.address,
+                port=one.port or one.effective_port,
+                own_port=one.port is not None,
+                weight=one.weight,
+                weight_now=state.weight if state else None,
+                connections=state.counters.active + state.counters.inactive if state else None,
+                since=state.since if state else 0.0,
+            )
+        )
+    return rows
+
+
+def real_status(one: RealServer, state: RealServerState | None) -> Badge:
+    """The state in a word with why; what lvs.cf says alone while nothing is known."""
+    if state is None:
+        return badge("unknown", "The agent has not said yet.") if one.active else badge("inactive")
+    return real_badge(state)
+
+
+def failover_rows(services: Sequence[FailoverService]) -> list[FailoverRow]:
+    """The rows of the failover services."""
+    return [
+        FailoverRow(
+            ref,
+            one.active,
+            _vip(one),
+            "" if one.vip_nmask == NO_ADDRESS else one.vip_nmask,
+            one.port,
+            one.address.device if one.address else "",
+            one.start_cmd or "",
+            one.stop_cmd or "",
+        )
+        for ref, one in zip(refs(services), services, strict=True)
+    ]
+
+
+def described(one: Block) -> str:
+    """Where clients arrive: ``192.0.2.100:80 tcp`` or ``firewall mark 80``."""
+    if one.fwmark:
+        return f"firewall mark {one.fwmark}"
+    return f"{host_port(_vip(one) or 'no address', one.port)} {one.protocol.value}"

@@ -1,0 +1,88 @@
+"""MONITORING SCRIPTS: the check of one virtual server, Piranha's three blanking buttons, and TEST NOW."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.editing import Basis
+from app.errors import explain
+from app.forms.monitoring_scripts import BLANKING, MonitoringScriptsForm
+from app.frame import agent_down, services
+from app.refs import Ref
+from app.views.converters import understand_names
+from app.views.review import NO_NOTES, Notes, Screen, basis_now, decide, open_form, page
+from app.views.virtual_server import Opened, block_key, opened
+from lvsagent.client import AgentError, StaleConfig
+from lvsagent.wire import CheckInfo, TrialReport, TrialRequest
+
+blueprint = Blueprint("monitoring_scripts", __name__)
+understand_names(blueprint)
+
+
+@blueprint.route("/virtual-servers/<name:server>/monitoring-scripts", methods=["GET", "POST"])
+def edit(server: Ref) -> ResponseReturnValue:
+    """The screen; ACCEPT, REVIEW, the blanking buttons (nothing is written before ACCEPT) and TEST NOW."""
+    basis, form = basis_now(), MonitoringScriptsForm()
+    form.ref = server
+    open_form(form, basis, block_key(basis.config, server))
+    here, action = url_for("monitoring_scripts.edit", server=server), request.form.get("action", "")
+
+    def show(notes: Notes) -> str:
+        return _page(basis, server, form, notes)
+
+    if request.method == "GET":
+        return show(NO_NOTES)
+    if action in BLANKING:
+        form.blank(action)
+        flash(f"{action}: the field is empty now. Nothing is written before ACCEPT.", "info")
+        return show(NO_NOTES)
+    if action == "test":
+        return _tested(basis, server, form)
+    return decide(
+        Screen(
+            title=f"Monitoring scripts of {server.name}",
+            here=here,
+            change=form.apply_to,
+            show=show,
+            done=lambda: here,
+            form=form,
+            key=lambda config: block_key(config, server),
+        )
+    )
+
+
+def _tested(basis: Basis, server: Ref, form: MonitoringScriptsForm) -> ResponseReturnValue:
+    """TEST NOW: the check as typed, against every real server, from this director; nothing is written."""
+    if not form.validate():
+        return _page(basis, server, form, NO_NOTES), 422
+    if down := agent_down():
+        return _page(basis, server, form, Notes(words=(f"The test could not be run: {down}",))), 503
+    typed = form.apply_to(basis.config)
+    one = form.target(typed)
+    trial = TrialRequest(
+        etag=basis.etag, virtual=server.name, send=one.send, expect=one.expect, use_regex=one.use_regex, send_program=one.send_program
+    )
+    try:
+        report = services().agent.trial(trial)
+    except StaleConfig:
+        return _page(basis, server, form, Notes(words=("lvs.cf changed while the test was asked for. Press TEST NOW again.",))), 409
+    except AgentError as error:
+        found = explain(error)
+        return _page(basis, server, form, Notes(words=(f"The test could not be run: {found.words}",))), found.status
+    return _page(basis, server, form, NO_NOTES, report)
+
+
+def _page(basis: Basis, server: Ref, form: MonitoringScriptsForm, notes: Notes, report: TrialReport | None = None) -> str:
+    vs = opened(basis, server)
+    return page("monitoring_scripts/edit.html", notes, basis, form=form, vs=vs, report=report, checks=_checks(vs))
+
+
+def _checks(vs: Opened) -> list[CheckInfo]:
+    """What the checks of this virtual server really do now, as the agent says it."""
+    if agent_down() or not vs.one.active:
+        return []
+    try:
+        return services().agent.checks(virtual=vs.ref.name, per_page=5).checks
+    except AgentError:
+        return []

@@ -1,0 +1,284 @@
+"""The way of a change, the same on every screen: ACCEPT, REVIEW, BACK, stale edits, refusals, UNDO.
+
+A view makes a ``Screen`` and gives it to ``decide``.  Nothing here knows a particular field; errors that stand beside no form end on the
+pages of ``app.errors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+
+from app.editing import Basis, Draft, Outcome, Outcomes, draft, undoing
+from app.errors import Explained, explain, problem_page
+from app.forms.base import Meanwhile, ScreenForm
+from app.forms.choosing import choice
+from app.forms.marks import mark
+from app.forms.values import readable
+from app.frame import agent_down, current_config, safe_target, services
+from app.lvscf import diff, parse, read
+from app.lvscf.model import Config
+from app.textdiff import unified
+from lvsagent.client import AgentError, InvalidConfig, StaleConfig
+from lvsagent.wire import DiagnosticInfo
+
+blueprint = Blueprint("review", __name__)
+
+OUTCOMES = "piranha-outcomes"
+ACTOR = "piranha"
+NOT_CARRIED = {"csrf_token", "action"}
+WORDS_SHOWN = 40
+
+
+@blueprint.record_once
+def _prepare(state: BlueprintSetupState) -> None:
+    state.app.extensions[OUTCOMES] = Outcomes()
+    state.app.jinja_env.filters.update(readable=lambda text: readable(str(text)), choice=choice)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What a screen has to say about the try to change something: words, and lvs.cf's findings that found no field."""
+
+    words: tuple[str, ...] = ()
+    findings: tuple[DiagnosticInfo, ...] = ()
+
+
+NO_NOTES = Notes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """One screen's part in a change.
+
+    ``change`` is pure and raises LookupError when what it changes is gone; ``show`` renders the screen with what was typed; ``here`` is
+    where the screen posts to, ``again`` where it starts afresh when that is not ``here``, ``done`` where ACCEPT leads, ``home`` where to go
+    when the thing is gone.  ``key`` gives the key of the
+    edited block in a configuration (0: outside any block), for putting findings beside fields.
+    """
+
+    title: str
+    here: str
+    change: Callable[[Config], Config]
+    show: Callable[[Notes], str]
+    done: Callable[[], str]
+    home: str = "/virtual-servers"
+    again: str = ""
+    form: ScreenForm | None = None
+    key: Callable[[Config], int] = field(default=lambda _config: 0)
+
+    @property
+    def start(self) -> str:
+        return self.again or self.here
+
+
+def basis_now() -> Basis:
+    """lvs.cf as this request finds it.  Raises AgentDown when nothing is known."""
+    return Basis(*current_config())
+
+
+def open_form(form: ScreenForm, basis: Basis, key: int = 0) -> None:
+    """Fill a form: from the request when it was posted, else from lvs.cf with its findings beside the fields."""
+    if request.method == "POST":
+        form.take(basis.config, request.form)
+        return
+    try:
+        form.start(basis.config, basis.etag)
+    except LookupError:
+        abort(404)
+    if basis.text.exists:
+        mark(form, basis.loaded.document, key, basis.loaded.diagnostics)
+
+
+def page(template: str, notes: Notes, basis: Basis, **context: Any) -> str:
+    """Render a screen with what all of them show: the last outcome, refusals, lvs.cf's own errors, and whether ACCEPT is possible."""
+    errors = [one for one in basis.loaded.diagnostics if one.severity == "error"] if basis.text.exists else []
+    shown = accepted(basis) if request.method == "GET" else None
+    return render_template(
+        template,
+        notes=notes,
+        basis=basis,
+        file_errors=errors,
+        outcome=shown,
+        blocked=agent_down(),
+        undo_possible=_undoable(shown, basis),
+        **context,
+    )
+
+
+def accepted(basis: Basis) -> Outcome | None:
+    """The outcome that the URL speaks of."""
+    token = request.args.get("accepted", "")
+    return _outcomes().get(token) if token and basis.etag else None
+
+
+def _undoable(shown: Outcome | None, basis: Basis) -> bool:
+    return shown is not None and shown.receipt.etag == basis.etag
+
+
+def _outcomes() -> Outcomes:
+    return cast("Outcomes", current_app.extensions[OUTCOMES])
+
+
+def decide(screen: Screen) -> ResponseReturnValue:
+    """What a POST of a screen comes to."""
+    basis, action = basis_now(), request.form.get("action", "accept")
+    if action == "back":
+        return screen.show(NO_NOTES)
+    obstacle = _obstacle(screen, basis)
+    if obstacle is not None:
+        return obstacle
+    try:
+        made = draft(basis, screen.change(basis.config))
+    except LookupError:
+        return gone(screen)
+    except ValueError as error:  # the writer: a value that lvs.cf has no way to say
+        return screen.show(Notes(words=(str(error),))), 422
+    if made is None:
+        flash("There was nothing to change: lvs.cf says so already.", "info")
+        return redirect(screen.done())
+    return _review(screen, made) if action == "review" else _accept(screen, made)
+
+
+def _obstacle(screen: Screen, basis: Basis) -> ResponseReturnValue | None:
+    """Why the change cannot even be tried: a field in error, an agent that is down, a file that is no longer the form's."""
+    if screen.form is not None and not screen.form.validate():
+        return screen.show(NO_NOTES), 422
+    if down := agent_down():
+        return screen.show(Notes(words=(f"Nothing was written: {down} What you typed is kept on this page.",))), 503
+    if request.form.get("etag", "") != basis.etag:
+        return stale(screen, basis)
+    return None
+
+
+def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
+    try:
+        receipt = services().agent.put_config(made.text, if_match=made.basis.etag, comment=readable(made.comment), actor=ACTOR)
+    except StaleConfig as error:
+        return stale(screen, Basis(*services().config.current(error.etag)))
+    except AgentError as error:
+        return _refused(screen, made, error)
+    token = _outcomes().keep(Outcome(receipt, made.changes))
+    return redirect(with_token(screen.done(), token))
+
+
+def _review(screen: Screen, made: Draft) -> ResponseReturnValue:
+    try:
+        receipt = services().agent.put_config(made.text, if_match=made.basis.etag, dry_run=True, actor=ACTOR)
+    except StaleConfig as error:
+        return stale(screen, Basis(*services().config.current(error.etag)))
+    except AgentError as error:
+        return _refused(screen, made, error)
+    known = {(one.code, one.message) for one in made.basis.loaded.diagnostics}
+    return render_template(
+        "review/review.html",
+        screen=screen,
+        changes=made.changes,
+        lines=unified(made.basis.text.text if made.basis.text.exists else "", made.text),
+        receipt=receipt,
+        touched=sum(step.connections for step in receipt.steps),
+        findings=[one for one in receipt.diagnostics if (one.code, one.message) not in known],
+        carry_pairs=carried(screen),
+    )
+
+
+def _refused(screen: Screen, made: Draft, error: AgentError) -> ResponseReturnValue:
+    """Nothing was written: put what the agent found beside the fields, the rest on top."""
+    found = explain(error)
+    words: tuple[str, ...] = (found.words,)
+    left: Sequence[DiagnosticInfo] = found.diagnostics
+    if isinstance(error, InvalidConfig):
+        left = [one for one in error.diagnostics if one.severity == "error"]
+        words = ("Nothing was written: lvs.cf would have errors.",)
+        if screen.form is not None:
+            document = parse(made.text)
+            left = mark(screen.form, document, _key_of(screen, read(document).config), left)
+    return screen.show(Notes(words=words, findings=tuple(left))), found.status
+
+
+def _key_of(screen: Screen, config: Config) -> int:
+    try:
+        return screen.key(config)
+    except LookupError:
+        return -1
+
+
+def stale(screen: Screen, basis: Basis) -> ResponseReturnValue:
+    """lvs.cf changed while the page was open: both versions, and the typed change on top of the new one where that can be done."""
+    old_etag = request.form.get("etag", "")
+    before = _seen(old_etag)
+    meanwhile: tuple[Meanwhile, ...] = screen.form.meanwhile(basis.config) if screen.form else ()
+    try:
+        if screen.form is not None:
+            screen.form.rebase(basis.config, basis.etag)
+            if not screen.form.validate():
+                return screen.show(Notes(words=("lvs.cf has changed meanwhile. Your entries were put on top of the new one.",))), 409
+        made = draft(basis, screen.change(basis.config))
+    except LookupError:
+        return gone(screen)
+    theirs = [change.words for change in diff(before.config, basis.config)] if before else []
+    body = render_template(
+        "review/stale.html",
+        screen=screen,
+        yours=made.changes if made else (),
+        theirs=theirs[:WORDS_SHOWN],
+        more=len(theirs) - WORDS_SHOWN,
+        before_known=before is not None,
+        meanwhile=meanwhile,
+        conflicts=[one for one in meanwhile if one.conflict],
+        lines=unified(before.text.text, basis.text.text) if before else [],
+        carry_pairs=carried(screen, basis.etag),
+    )
+    return body, 409
+
+
+def _seen(etag: str) -> Basis | None:
+    """The configuration a form was made from, when the console or the agent still has it."""
+    kept = services().config.by_etag(etag)
+    if kept is None:
+        previous = services().agent.previous_config()
+        kept = services().config.parsed(previous) if previous is not None and previous.etag == etag else None
+    return Basis(*kept) if kept else None
+
+
+def gone(screen: Screen) -> ResponseReturnValue:
+    """What was to be changed is no longer in lvs.cf: say so, and show what was typed so that it is not lost."""
+    typed = [(one.label.text, one.typed) for one in screen.form.settings] if screen.form else []
+    return render_template("review/gone.html", screen=screen, typed=typed), 409
+
+
+def carried(screen: Screen, etag: str = "") -> list[tuple[str, str]]:
+    """Everything that was posted, for the hidden fields of a page in between."""
+    if screen.form is not None:
+        return screen.form.fields_to_carry()
+    pairs: Iterable[tuple[str, str]] = request.form.items(multi=True)
+    return [(name, etag if etag and name == "etag" else value) for name, value in pairs if name not in NOT_CARRIED]
+
+
+def with_token(url: str, token: str) -> str:
+    """The URL of a screen that will tell the outcome."""
+    return f"{url}{'&' if '?' in url else '?'}accepted={token}"
+
+
+@blueprint.post("/undo")
+def undo() -> ResponseReturnValue:
+    """Put the previous text back as a new serial, only while the file is still the one that was accepted."""
+    basis, target = basis_now(), safe_target(request.form.get("next", "/control"))
+    agent = services().agent
+    if request.form.get("etag", "") != basis.etag:
+        return _cannot_undo("lvs.cf has changed again since, so undoing would take that change back too.")
+    previous = agent.previous_config()
+    if previous is None or not previous.exists or not previous.text:
+        return _cannot_undo("There is no earlier lvs.cf to go back to.")
+    made = undoing(basis, previous)
+    receipt = agent.put_config(made.text, if_match=basis.etag, comment=readable(f"undo: {made.comment}"), actor=ACTOR)
+    return redirect(with_token(target, _outcomes().keep(Outcome(receipt, made.changes, undo=True))))
+
+
+def _cannot_undo(words: str) -> Response:
+    return problem_page(Explained(409, "That can no longer be undone", words, "Nothing was changed."))
