@@ -15,9 +15,7 @@ from lvsagent.wire import RealServerState, State, VirtualServerState
 
 MOST_HOSTS = 8
 MOST_ADDRESSES = 4
-WIDTH = 860
-_PITCH, _NODE = 60, 46
-_TOP = 14
+_PITCH, _GAP, _APART, _MARGIN = 60, 14, 56, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Everything a template needs; ``words`` is the whole in a sentence or two."""
+class Drawing:
+    """One way to lay the same picture out."""
 
+    width: float
     height: float
     nodes: tuple[Node, ...]
     flows: tuple[Flow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything a template needs; ``words`` is the whole in a sentence or two, ``more`` says what was left out."""
+
+    wide: Drawing
+    tall: Drawing
     words: str
     readings: tuple[Reading, ...]
     more: str
@@ -86,34 +93,93 @@ class Host:
 def picture(state: State, shown: Sequence[VirtualServerState], now: float) -> Picture:
     """The picture for ``shown``, which have their real servers; ``state`` says how many there are in all."""
     everyone = hosts(shown, now)
-    drawn = everyone if len(everyone) <= MOST_HOSTS else sorted(everyone, key=_interest)[: MOST_HOSTS - 1]
-    left_out = len(everyone) - len(drawn)
-    count = len(drawn) + bool(left_out)
-    director = _director(state, shown)
-    height = max(_TOP * 2 + count * _PITCH - (_PITCH - _NODE), director.height + _TOP * 2, 150)
-    peer = _peer(state, now)
+    boxes = _Boxes(
+        clients=_Box("plain", "Clients", (f"{rate(state.counters.connections_per_s)} conn/s",), "Clients"),
+        director=_director(state, shown),
+        peer=_peer(state, now),
+        servers=_servers(everyone),
+        serving=any(one.state == "up" for one in shown),
+    )
+    return Picture(_wide(boxes), _tall(boxes), _words(state, everyone), _readings(everyone), _more(state, shown))
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A node that has no place yet."""
+
+    kind: str
+    title: str
+    lines: tuple[str, ...]
+    full: str
+    share: float = 0.0
+    flow: str = "flow"
+
+    @property
+    def height(self) -> float:
+        return 30 + 16 * len(self.lines)
+
+    def at(self, x: float, y: float, width: float) -> Node:
+        most = int(width // 7.6)
+        lines = tuple(_short(line, int(width // 6.2)) for line in self.lines)
+        return Node(x, round(y, 1), width, self.height, self.kind, _short(self.title, most), lines, self.full)
+
+
+@dataclass(frozen=True, slots=True)
+class _Boxes:
+    clients: _Box
+    director: _Box
+    peer: _Box | None
+    servers: tuple[_Box, ...]
+    serving: bool
+
+
+def _wide(boxes: _Boxes) -> Drawing:
+    """From left to right, for screens that have the room."""
+    count, director, peer = len(boxes.servers), boxes.director, boxes.peer
+    middle_column = director.height + (_APART + peer.height if peer else 0)
+    height = max(count * _PITCH - _GAP, middle_column, 120) + 2 * _MARGIN
+    router = director.at(210, (height - middle_column) / 2, 210)
+    clients = boxes.clients.at(8, router.middle - boxes.clients.height / 2, 106)
+    nodes, flows = [clients, router], [_across(clients, router, "flow" if boxes.serving else "faint", 1.0)]
+    first = (height - count * _PITCH + _GAP) / 2
+    for index, box in enumerate(boxes.servers):
+        nodes.append(box.at(600, first + index * _PITCH, 252))
+        flows.append(_across(router, nodes[-1], box.flow, box.share))
     if peer is not None:
-        height = max(height, director.height + 56 + peer.height + 2 * _TOP)
-    director = _placed(director, (height - director.height - (56 + peer.height if peer else 0)) / 2)
-    clients = Node(8, director.middle - 25, 106, 50, "plain", "Clients", (f"{rate(state.counters.connections_per_s)} conn/s",), "Clients")
-    nodes = [clients, director]
-    serving = any(one.state == "up" for one in shown)
-    flows = [_flow(clients, director, "flow" if serving else "faint", 1.0)]
-    first = (height - count * _PITCH + (_PITCH - _NODE)) / 2
-    busiest = max((host.rate for host in drawn), default=0.0)
-    for index, host in enumerate(drawn):
-        node = _host_node(host, first + index * _PITCH)
+        nodes.append(peer.at(210, router.y + router.height + _APART, 210))
+        flows.append(Flow(f"M315 {router.y + router.height:.0f}V{nodes[-1].y:.0f}", "beat", 1.5))
+    return Drawing(860, round(height), tuple(nodes), tuple(flows))
+
+
+def _tall(boxes: _Boxes) -> Drawing:
+    """From top to bottom, for a telephone."""
+    clients = boxes.clients.at(4, _MARGIN, 332)
+    router = boxes.director.at(4, clients.y + clients.height + 32, 332)
+    trunk = f"M170 {clients.y + clients.height:.0f}V{router.y:.0f}"
+    nodes, flows = [clients, router], [Flow(trunk, "flow" if boxes.serving else "faint", _thickness(1.0) if boxes.serving else 1.5)]
+    y = router.y + router.height
+    for box in boxes.servers:
+        node = box.at(40, y + _GAP, 296)
         nodes.append(node)
-        kind = {UP: "flow", WARN: "flow", DOWN: "gone"}.get(host.badge.kind, "faint")
-        flows.append(_flow(director, node, kind, host.rate / busiest if busiest else 0.0))
-    if left_out:
-        nodes.append(_rest_node(everyone, drawn, first + len(drawn) * _PITCH))
-        flows.append(_flow(director, nodes[-1], "faint", 0.0))
-    if peer is not None:
-        peer = _placed(peer, director.y + director.height + 56)
-        nodes.append(peer)
-        flows.append(Flow(f"M315 {director.y + director.height:.0f}V{peer.y:.0f}", "beat", 1))
-    return Picture(round(height), tuple(nodes), tuple(flows), _words(state, everyone), _readings(everyone), _more(state, shown))
+        flows.append(
+            Flow(f"M20 {router.y + router.height:.0f}V{node.middle - 10:.0f}q0 10 10 10H40", box.flow, _thickness(box.share, box.flow))
+        )
+        y = node.y + node.height
+    if boxes.peer is not None:
+        nodes.append(boxes.peer.at(4, y + 2 * _GAP, 332))
+        y = nodes[-1].y + nodes[-1].height
+    return Drawing(340, round(y + _MARGIN), tuple(nodes), tuple(flows))
+
+
+def _across(start: Node, end: Node, kind: str, share: float) -> Flow:
+    x1, y1, x2, y2 = start.x + start.width, start.middle, end.x, end.middle
+    bend = (x2 - x1) / 2
+    path = f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
+    return Flow(path, kind, _thickness(share, kind))
+
+
+def _thickness(share: float, kind: str = "flow") -> float:
+    return round(1.5 + 4.5 * math.sqrt(max(0.0, min(1.0, share))), 1) if kind == "flow" else 1.5
 
 
 def hosts(shown: Sequence[VirtualServerState], now: float) -> list[Host]:
@@ -162,61 +228,50 @@ def _interest(host: Host) -> tuple[int, float]:
     return {DOWN: 0, WARN: 1, UP: 2}.get(host.badge.kind, 3), -host.rate
 
 
-def _director(state: State, shown: Sequence[VirtualServerState]) -> Node:
+def _director(state: State, shown: Sequence[VirtualServerState]) -> _Box:
     addresses = [f"{one.address} on {one.label or one.interface}" for one in state.role.addresses if one.state == "present"]
-    if not addresses:
-        addresses = list(
-            dict.fromkeys(
-                one.listens or (f"{one.address} on {one.device}" if one.address else "") for one in shown if one.state != "inactive"
-            )
-        )
-    addresses = [one for one in addresses if one]
+    listening = [one.listens or (f"{one.address} on {one.device}" if one.address else "") for one in shown if one.state != "inactive"]
+    addresses = addresses or [one for one in dict.fromkeys(listening) if one]
     lines = addresses[:MOST_ADDRESSES]
     if len(addresses) > MOST_ADDRESSES:
         lines = [*addresses[: MOST_ADDRESSES - 1], f"and {plural(len(addresses) - MOST_ADDRESSES + 1, 'more address', 'more addresses')}"]
-    lines = lines or ["no virtual address yet"]
     role = state.role.role
-    kind = {"active": "active", "standby": "idle"}.get(role, "warn")
     title = f"{state.host} · {role}"
-    return Node(210, 0, 210, 30 + 16 * len(lines), kind, _short(title, 27), tuple(_short(line, 32) for line in lines), title)
+    return _Box({"active": "active", "standby": "idle"}.get(role, "warn"), title, tuple(lines or ["no virtual address yet"]), title)
 
 
-def _peer(state: State, now: float) -> Node | None:
+def _peer(state: State, now: float) -> _Box | None:
     peer = state.peer
     if peer.state == "none":
         return None
     title = f"{peer.name or peer.address or 'the other router'} · {'not known' if peer.state == 'unknown' else peer.state}"
     heard = f"heard {since(peer.heard_at, now)} ago" if peer.heard_at else "not heard"
-    return Node(210, 0, 210, 46, "idle", _short(title, 27), (heard,), title)
+    return _Box("idle", title, (heard,), title)
 
 
-def _host_node(host: Host, y: float) -> Node:
-    kind = {UP: "up", DOWN: "down", WARN: "warn"}.get(host.badge.kind, "idle")
-    title = host.name if host.badge.kind == UP else f"{host.name} · {host.badge.word}"
-    below = host.detail if host.badge.kind == DOWN else f"{host.address} · {plural(host.active, 'connection')}"
-    return Node(
-        600, y, 252, _NODE, kind, _short(title, 32), (_short(below, 40),), f"{host.name} {host.address}: {host.badge.word} {host.detail}"
-    )
-
-
-def _rest_node(everyone: list[Host], drawn: list[Host], y: float) -> Node:
+def _servers(everyone: list[Host]) -> tuple[_Box, ...]:
+    """One box a host; of many, those with problems and the busiest, and one box that counts the rest."""
+    drawn = everyone if len(everyone) <= MOST_HOSTS else sorted(everyone, key=_interest)[: MOST_HOSTS - 1]
+    busiest = max((host.rate for host in drawn), default=0.0)
+    boxes = [_host_box(host, host.rate / busiest if busiest else 0.0) for host in drawn]
     rest = [host for host in everyone if host not in drawn]
+    return (*boxes, _rest_box(rest)) if rest else tuple(boxes)
+
+
+def _host_box(host: Host, share: float) -> _Box:
+    mark = host.badge.kind
+    title = host.name if mark == UP else f"{host.name} · {host.badge.word}"
+    below = host.detail if mark == DOWN else f"{host.address} · {plural(host.active, 'connection')}"
+    flow = {UP: "flow", WARN: "flow", DOWN: "gone"}.get(mark, "faint")
+    return _Box(mark, title, (below,), f"{host.name} {host.address}: {host.badge.word} {host.detail}".strip(), share, flow)
+
+
+def _rest_box(rest: list[Host]) -> _Box:
     kinds = [host.badge.kind for host in rest]
     up, down = kinds.count(UP), kinds.count(DOWN) + kinds.count(WARN)
     words = f"{number(up)} up" + (f", {number(down)} with problems" if down else "")
     title = f"and {plural(len(rest), 'more address', 'more addresses')}"
-    return Node(600, y, 252, _NODE, "warn" if down else "idle", title, (words,), f"{title}: {words}")
-
-
-def _placed(node: Node, y: float) -> Node:
-    return Node(node.x, y, node.width, node.height, node.kind, node.title, node.lines, node.full)
-
-
-def _flow(start: Node, end: Node, kind: str, share: float) -> Flow:
-    x1, y1, x2, y2 = start.x + start.width, start.middle, end.x, end.middle
-    bend = (x2 - x1) * 0.5
-    width = 1.5 + 4.5 * math.sqrt(max(0.0, min(1.0, share))) if kind == "flow" else 1.5
-    return Flow(f"M{x1:.0f} {y1:.0f}C{x1 + bend:.0f} {y1:.0f} {x2 - bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}", kind, round(width, 1))
+    return _Box("warn" if down else "idle", title, (words,), f"{title}: {words}", flow="faint")
 
 
 def _words(state: State, everyone: list[Host]) -> str:

@@ -146,7 +146,7 @@ def _virtual_row(one: VirtualServerState, opened: bool, now: float) -> VirtualRo
 
 def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
     in_force = "–" if one.weight is None else number(one.weight)
-    differs = one.weight != one.configured_weight
+    differs = one.weight is not None and one.weight != one.configured_weight
     return RealRow(
         name=one.name,
         address=host_port(one.address, one.port),
@@ -154,8 +154,8 @@ def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
         badge=badge(one.state, one.reason),
         since=since(one.since, now),
         reason="" if one.state == "up" else one.reason,
-        weight=in_force if not differs else f"{in_force} of {number(one.configured_weight)}",
-        weight_title=f"in force {in_force}, configured {number(one.configured_weight)}",
+        weight=f"{in_force} ({number(one.configured_weight)})" if differs else in_force,
+        weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}",
         traffic=_traffic(one.counters, top),
     )
 
