@@ -1,0 +1,245 @@
+"""lvsctl: each command is one question to the agent (``check`` needs none), printed as text or as JSON.
+
+Owns the arguments and which exit status means what.  What the answers look like is ``ctl_text``'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
+
+DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
+OK, FAILED, NO_AGENT = 0, 1, 3
+PAGE = 200
+
+
+def run_command(argv: Sequence[str] | None = None) -> int:
+    """Run one command.  Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names that are not UTF-8
+    handler: Callable[[argparse.Namespace], int] = arguments.handler
+    try:
+        status = handler(arguments)
+        sys.stdout.flush()
+    except AgentError as error:
+        return _report(error, as_json=getattr(arguments, "json", False))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
+        return OK
+    except OSError as error:
+        sys.stderr.write(f"lvsctl: {error.filename or ''}: {error.strerror}\n")
+        return FAILED
+    return status
+
+
+# --- arguments -----------------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lvsctl", description="Ask the agent of this director, or tell it what to do.")
+    parser.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, metavar="PATH", help="the agent's socket (default: %(default)s)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _reading_commands(commands)
+    plan = _add(commands, "plan", _plan, "show what an lvs.cf would change, and change nothing")
+    apply = _add(commands, "apply", _apply, "write an lvs.cf and put it in force at once")
+    for command in (plan, apply):
+        command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
+        command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
+    apply.add_argument("--comment", default="", help="why; kept with the change")
+    _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
+    _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
+    return parser
+
+
+def _reading_commands(commands: Any) -> None:
+    check = _add(commands, "check", _check, "say what is wrong with an lvs.cf; needs no agent")
+    check.add_argument("files", nargs="+", metavar="FILE")
+    status = _add(commands, "status", _status, "this director, its virtual servers and real servers")
+    status.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only the virtual server of that name")
+    events = _add(commands, "events", _events, "what happened last")
+    events.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
+    checks = _add(commands, "checks", _checks, "every health check and its last result")
+    checks.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only those of the virtual server of that name")
+    config = _add(commands, "config", _config, "print lvs.cf as it stands")
+    config.add_argument("--previous", action="store_true", help="as it stood before the last accepted change")
+    routing = _add(commands, "table", _table, "print the routing table as ipvsadm does")
+    routing.add_argument("--rules", action="store_true", help="in the form that ipvsadm -R reads")
+
+
+def _add(
+    commands: Any, name: str, handler: Callable[[argparse.Namespace], int], words: str, *, json_too: bool = True
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+    command.set_defaults(handler=handler)
+    if json_too:
+        command.add_argument("--json", action="store_true", help="for programs")
+    return command
+
+
+def _agent(arguments: argparse.Namespace) -> AgentClient:
+    try:
+        actor = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        actor = str(os.getuid())
+    return AgentClient(arguments.socket, timeout_s=30, actor=actor)
+
+
+def _print(arguments: argparse.Namespace, values: Callable[[], Any], text: Callable[[], str]) -> None:
+    if arguments.json:
+        json.dump(values(), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.write(text())
+
+
+def _report(error: AgentError, *, as_json: bool) -> int:
+    """Why not, to standard error; with ``--json`` also as an object where the answer would have been."""
+    import msgspec  # noqa: PLC0415
+
+    from lvsagent.ctl_text import diagnostics_text, safe  # noqa: PLC0415
+
+    diagnostics = error.diagnostics if isinstance(error, InvalidConfig) else ()
+    if as_json:
+        code = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid"}.get(type(error), "refused")
+        code = error.code if isinstance(error, AgentRefused) else code
+        problem = {"error": {"code": code, "message": str(error), "diagnostics": msgspec.to_builtins(diagnostics)}}
+        sys.stdout.write(json.dumps(problem) + "\n")
+    sys.stderr.write(f"lvsctl: {safe(error)}\n" + diagnostics_text(diagnostics))
+    return NO_AGENT if isinstance(error, AgentDown) else FAILED
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------------
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from lvsagent.check_report import run_check  # noqa: PLC0415
+
+    return run_check(arguments.files, as_json=arguments.json, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, out=sys.stdout)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from lvsagent import ctl_text  # noqa: PLC0415
+
+    state = _whole_state(_agent(arguments), arguments.virtual)
+    _print(arguments, lambda: ctl_text.status_values(state), lambda: ctl_text.status_text(state))
+    if arguments.virtual and not state.virtual_servers:
+        return FAILED
+    return OK
+
+
+def _whole_state(agent: AgentClient, virtual: str) -> Any:
+    """Every page of it, the first one's time and alerts."""
+    import msgspec  # noqa: PLC0415
+
+    state = agent.state(virtual=virtual, servers=True, per_page=PAGE)
+    servers = list(state.virtual_servers)
+    page = 1
+    while len(servers) < state.matching:
+        page += 1
+        more = agent.state(virtual=virtual, servers=True, per_page=PAGE, page=page).virtual_servers
+        if not more:
+            break
+        servers += more
+    return msgspec.structs.replace(state, virtual_servers=servers)
+
+
+def _events(arguments: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415
+
+    from lvsagent import ctl_text  # noqa: PLC0415
+
+    found = _agent(arguments).events(limit=arguments.limit)
+    _print(arguments, lambda: msgspec.to_builtins(found), lambda: ctl_text.events_text(found.events))
+    return OK
+
+
+def _checks(arguments: argparse.Namespace) -> int:
+    import msgspec  # noqa: PLC0415
+
+    from lvsagent import ctl_text  # noqa: PLC0415
+
+    agent = _agent(arguments)
+    found = agent.checks(virtual=arguments.virtual, per_page=PAGE)
+    checks = list(found.checks)
+    page = 1
+    while len(checks) < found.matching:
+        page += 1
+        more = agent.checks(virtual=arguments.virtual, per_page=PAGE, page=page).checks
+        if not more:
+            break
+        checks += more
+    _print(arguments, lambda: {"checks": msgspec.to_builtins(checks)}, lambda: ctl_text.checks_text(checks))
+    return OK
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    agent = _agent(arguments)
+    config = agent.previous_config() if arguments.previous else agent.config()
+    if config is None:
+        sys.stderr.write("lvsctl: nothing has been changed yet, so there is no lvs.cf before this one\n")
+        return FAILED
+    if arguments.json:
+        json.dump({"etag": config.etag, "exists": config.exists, "text": config.text}, sys.stdout)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(config.text.encode("utf-8", "surrogateescape"))
+    return OK
+
+
+def _table(arguments: argparse.Namespace) -> int:
+    text = _agent(arguments).table_text(rules=arguments.rules)
+    _print(arguments, lambda: {"table": text}, lambda: text)
+    return OK
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    return _put(arguments, dry_run=True)
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    return _put(arguments, dry_run=False, comment=arguments.comment)
+
+
+def _put(arguments: argparse.Namespace, *, dry_run: bool, comment: str = "") -> int:
+    import msgspec  # noqa: PLC0415
+
+    from lvsagent import ctl_text  # noqa: PLC0415
+
+    data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
+    agent = _agent(arguments)
+    etag = arguments.if_match or agent.config().etag
+    receipt = agent.put_config(data.decode("utf-8", "surrogateescape"), if_match=etag, comment=comment, dry_run=dry_run)
+    _print(arguments, lambda: msgspec.to_builtins(receipt), lambda: ctl_text.receipt_text(receipt))
+    return OK if dry_run or (receipt.applied and not receipt.refusals) else FAILED
+
+
+def _announce(arguments: argparse.Namespace) -> int:
+    _agent(arguments).announce()
+    sys.stdout.write("every address is being announced again\n")
+    return OK
+
+
+def _reload(arguments: argparse.Namespace) -> int:
+    state = _agent(arguments).state(per_page=1)
+    supervisor = next((each.pid for each in state.processes if each.name == "supervisor"), 0)
+    if not supervisor:
+        raise AgentRefused("unavailable", "the supervisor is not running: there is nobody to tell")
+    try:
+        os.kill(supervisor, signal.SIGHUP)
+    except PermissionError:
+        raise AgentRefused("forbidden", "only root, or the user that the agent runs as, may have lvs.cf read again") from None
+    sys.stdout.write("lvs.cf is being read again; what came of it: lvsctl events\n")
+    return OK

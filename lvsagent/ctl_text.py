@@ -1,0 +1,211 @@
+"""What lvsctl prints: the agent's answers as aligned text for people, and as plain values for ``--json``.
+
+Pure.  Everything that came out of lvs.cf or off the network is made safe for a terminal here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from lvsagent.wire import (
+    CheckInfo,
+    DiagnosticInfo,
+    Event,
+    ProcessInfo,
+    RealServerState,
+    Receipt,
+    State,
+    VirtualServerState,
+)
+
+Row = Sequence[object]
+
+
+def safe(value: object) -> str:
+    """Text without control characters: a name out of lvs.cf must not drive the terminal."""
+    text = str(value)
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
+def table(head: Row, rows: Iterable[Row], *, right: frozenset[int] = frozenset()) -> str:
+    """Columns aligned, the numbered ones to the right; the last is never padded."""
+    lines = [[safe(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    last = len(widths) - 1
+
+    def cell(index: int, text: str) -> str:
+        if index in right:
+            return text.rjust(widths[index])
+        return text if index == last else text.ljust(widths[index])
+
+    return "".join("  ".join(cell(index, text) for index, text in enumerate(line)).rstrip() + "\n" for line in lines)
+
+
+def moment(at: float) -> str:
+    """A time of day with its date, local; a dash for never."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
+
+
+def endpoint(address: str, port: int) -> str:
+    """``address:port``, with brackets where the address has colons."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def service(virtual: VirtualServerState) -> str:
+    """What a virtual server answers to."""
+    if virtual.fwmark:
+        return f"fwmark {virtual.fwmark}"
+    return f"{endpoint(virtual.address, virtual.port)} {virtual.protocol}"
+
+
+# --- status --------------------------------------------------------------------------------------------------------------------
+
+
+def status_values(state: State) -> dict[str, Any]:
+    """The fixed shape of ``lvsctl status --json``."""
+    return {
+        "node": state.role.identity,
+        "role": state.role.role,
+        "serial": state.config.serial,
+        "host": state.host,
+        "reason": state.role.reason,
+        "in_step": state.config.in_step,
+        "data_plane": {"kind": state.data_plane.kind, "state": state.data_plane.state, "reason": state.data_plane.reason},
+        "addresses": [msgspec.to_builtins(address) for address in state.role.addresses],
+        "processes": [_process_values(process) for process in state.processes],
+        "virtual_servers": [_virtual_values(virtual) for virtual in state.virtual_servers],
+        "peer": None if state.peer.state == "none" else msgspec.to_builtins(state.peer),
+        "alerts": [msgspec.to_builtins(alert) for alert in state.alerts],
+    }
+
+
+def _process_values(process: ProcessInfo) -> dict[str, Any]:
+    return {
+        "name": process.name,
+        "state": process.state,
+        "pid": process.pid,
+        "since": process.since,
+        "restarts": process.restarts,
+        "reason": process.reason,
+    }
+
+
+def _virtual_values(virtual: VirtualServerState) -> dict[str, Any]:
+    return {
+        "name": virtual.name,
+        "state": virtual.state,
+        "reason": virtual.reason,
+        "address": virtual.address,
+        "port": virtual.port,
+        "protocol": virtual.protocol,
+        "fwmark": virtual.fwmark,
+        "scheduler": virtual.scheduler,
+        "real_servers": [_real_values(real) for real in virtual.real_servers],
+    }
+
+
+def _real_values(real: RealServerState) -> dict[str, Any]:
+    return {
+        "name": real.name,
+        "address": real.address,
+        "port": real.port,
+        "state": real.state,
+        "weight": real.weight,
+        "reason": real.reason,
+        "active_connections": real.counters.active,
+    }
+
+
+def status_text(state: State) -> str:
+    """The director, its processes, its virtual servers with their real servers, and what is wrong."""
+    head = [
+        f"{state.host}: {state.role.identity}, {state.role.role} ({state.role.reason})",
+        f"lvs.cf: {state.config.path}, serial {state.config.serial}, "
+        + ("in force" if state.config.in_step else f"not in force: {state.config.reason}"),
+        f"data plane: {state.data_plane.kind}, {state.data_plane.state}"
+        + (f": {state.data_plane.reason}" if state.data_plane.reason else ""),
+    ]
+    parts = ["".join(safe(line) + "\n" for line in head)]
+    if state.processes:
+        parts.append(_processes_text(state.processes))
+    if state.role.addresses:
+        rows = [
+            (f"{address.address}/{address.prefix}", address.label or address.interface, address.state, address.reason)
+            for address in state.role.addresses
+        ]
+        parts.append(table(("ADDRESS", "DEVICE", "STATE", "REASON"), rows))
+    parts.append(_virtual_text(state))
+    if state.alerts:
+        parts.append("".join(f"{alert.severity}: {safe(alert.message)}\n" for alert in state.alerts))
+    return "\n".join(parts)
+
+
+def _processes_text(processes: Sequence[ProcessInfo]) -> str:
+    rows = [(each.name, each.state, each.pid or "-", moment(each.since), each.restarts, each.reason) for each in processes]
+    return table(("PROCESS", "STATE", "PID", "SINCE", "RESTARTS", "REASON"), rows, right=frozenset({2, 4}))
+
+
+def _virtual_text(state: State) -> str:
+    if not state.virtual_servers:
+        return "no virtual servers\n" if not state.virtual_total else "no virtual server of that name\n"
+    rows: list[Row] = []
+    for virtual in state.virtual_servers:
+        rows.append((virtual.name, service(virtual), virtual.state, "", virtual.counters.active, virtual.scheduler, virtual.reason))
+        rows.extend(
+            (
+                f"  {real.name}",
+                endpoint(real.address, real.port),
+                real.state,
+                "-" if real.weight is None else real.weight,
+                real.counters.active,
+                real.forwarding,
+                real.reason,
+            )
+            for real in virtual.real_servers
+        )
+    return table(("NAME", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "HOW", "REASON"), rows, right=frozenset({3, 4}))
+
+
+# --- the others ----------------------------------------------------------------------------------------------------------------
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """What a configuration leads to (``plan``) or led to (``apply``)."""
+    lines = diagnostics_text(receipt.diagnostics)
+    if receipt.steps:
+        rows = [(step.action, step.what, step.name, step.connections or "", step.detail) for step in receipt.steps]
+        lines += table(("ACTION", "WHAT", "NAME", "CONNECTIONS", "DETAIL"), rows, right=frozenset({3}))
+    else:
+        lines += "nothing changes\n"
+    lines += "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in receipt.refusals)
+    if receipt.dry_run:
+        return lines
+    outcome = "applied" if receipt.applied else "not applied"
+    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}\n"
+
+
+def diagnostics_text(diagnostics: Iterable[DiagnosticInfo]) -> str:
+    """A finding a line."""
+    return "".join(
+        (f"line {each.line}: " if each.line else "") + f"{each.severity}: {safe(each.message)} [{each.code}]\n" for each in diagnostics
+    )
+
+
+def events_text(events: Sequence[Event]) -> str:
+    """Oldest first, as a log reads."""
+    rows = [(moment(event.at), event.severity, event.kind, event.message, event.actor) for event in reversed(events)]
+    return table(("AT", "SEVERITY", "KIND", "WHAT HAPPENED", "WHO"), rows) if rows else "nothing has happened yet\n"
+
+
+def checks_text(checks: Sequence[CheckInfo]) -> str:
+    """Every check, its last result and why."""
+    rows = [
+        (each.key, each.target, each.what, each.state, moment(each.last_at), f"{each.last_duration_s * 1000:.1f}", each.reason)
+        for each in checks
+    ]
+    head = ("CHECK", "TARGET", "WHAT IT DOES", "STATE", "LAST", "MS", "REASON")
+    return table(head, rows, right=frozenset({5})) if rows else "no checks\n"
