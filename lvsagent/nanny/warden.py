@@ -1,0 +1,176 @@
+"""The loop around nanny's machine: starts the checks it asks for, hands it their outcomes, tells lvsd.
+
+Owns tasks and timers.  It decides nothing about a server's state (``lvsagent.core.health`` does), and opens no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from lvsagent.core.health import (
+    Cancel,
+    CheckSpec,
+    CheckStatus,
+    Command,
+    Configure,
+    Event,
+    Finished,
+    HealthMachine,
+    Log,
+    Outcome,
+    Report,
+    Start,
+    TimePassed,
+    describe,
+)
+from lvsagent.messages import NannyConfigure, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
+from lvsagent.ports import Checker, Clock
+from lvsagent.wire import CheckInfo
+
+REPORT_PAUSE_S = 0.5
+CHECKS_A_MESSAGE = 1000
+TRIALS_AT_ONCE = 500
+
+log = logging.getLogger(__name__)
+
+
+class Warden:
+    """All checks of this director, running.  ``say`` sends a message to lvsd, if it is there."""
+
+    def __init__(self, checker: Checker, clock: Clock, say: Callable[[msgspec.Struct], object], *, max_running: int) -> None:
+        self._checker = checker
+        self._clock = clock
+        self._say = say
+        self._machine = HealthMachine(max_running=max_running)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._trials: set[asyncio.Task[None]] = set()
+        self._trial_places = asyncio.Semaphore(TRIALS_AT_ONCE)
+        self._unsaid: dict[str, None] = {}
+        self._wake: asyncio.TimerHandle | None = None
+        self._wake_at: float | None = None
+        self._report: asyncio.Handle | None = None
+        self._report_at_once = False
+
+    def handle(self, message: NannyConfigure | NannyTrial) -> None:
+        """What lvsd says."""
+        if isinstance(message, NannyTrial):
+            task = asyncio.get_running_loop().create_task(self._try(message))
+            self._trials.add(task)
+            task.add_done_callback(self._trials.discard)
+            return
+        self._step(Configure(tuple(message.checks), message.known))
+
+    def reports(self) -> Iterator[NannyReport]:
+        """The whole state, for somebody who has just connected; at least one message."""
+        yield from self._messages(self._machine.keys()) if self._machine.keys() else [NannyReport(checks=[])]
+
+    async def close(self) -> None:
+        """End every check.  Nothing is reported any more."""
+        for handle in (self._wake, self._report):
+            if handle is not None:
+                handle.cancel()
+        tasks = [*self._tasks.values(), *self._trials]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- the machine ---------------------------------------------------------------------------------------------------------
+
+    def _step(self, event: Event) -> None:
+        for command in self._machine.handle(event, self._clock.now()):
+            self._obey(command)
+        self._set_timer()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Start(spec=spec, run=run):
+                self._tasks[run] = asyncio.get_running_loop().create_task(self._check(spec, run))
+            case Cancel(run=run):
+                self._tasks.pop(run).cancel()
+            case Report(key=key, urgent=urgent):
+                self._unsaid[key] = None
+                self._plan_report(at_once=urgent)
+            case Log(message=message, warning=warning):
+                log.log(logging.WARNING if warning else logging.INFO, "%s", message)
+
+    def _set_timer(self) -> None:
+        at = self._machine.next_at
+        if at == self._wake_at:
+            return
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake_at = at
+        self._wake = None if at is None else asyncio.get_running_loop().call_later(max(0.0, at - self._clock.now()), self._on_time)
+
+    def _on_time(self) -> None:
+        self._wake = self._wake_at = None
+        self._step(TimePassed())
+
+    # --- checks --------------------------------------------------------------------------------------------------------------
+
+    async def _check(self, spec: CheckSpec, run: int) -> None:
+        outcome = await self._outcome(spec)
+        self._tasks.pop(run, None)
+        self._step(Finished(spec.key, run, outcome))
+
+    async def _outcome(self, spec: CheckSpec) -> Outcome:
+        try:
+            return await self._checker.check(spec)
+        except Exception:
+            log.exception("the check of %s failed by a fault of its own", spec.key)
+            return Outcome(ok=False, duration_s=0.0, reason="the check failed by a fault of its own: see nanny's log", conclusive=False)
+
+    async def _try(self, trial: NannyTrial) -> None:
+        outcomes = await asyncio.gather(*(self._try_one(spec) for spec in trial.checks))
+        self._say(NannyTrialDone(id=trial.id, outcomes=list(outcomes)))
+
+    async def _try_one(self, spec: CheckSpec) -> TrialOutcome:
+        async with self._trial_places:
+            outcome = await self._outcome(spec)
+        return TrialOutcome(key=spec.key, ok=outcome.ok, duration_s=outcome.duration_s, reason=outcome.reason, reply=outcome.reply)
+
+    # --- reports -------------------------------------------------------------------------------------------------------------
+
+    def _plan_report(self, *, at_once: bool) -> None:
+        """At once means after everything that happens in this turn of the loop, so that a thousand changes are one message."""
+        if self._report is not None:
+            if self._report_at_once or not at_once:
+                return
+            self._report.cancel()
+        loop = asyncio.get_running_loop()
+        self._report_at_once = at_once
+        self._report = loop.call_soon(self._send_report) if at_once else loop.call_later(REPORT_PAUSE_S, self._send_report)
+
+    def _send_report(self) -> None:
+        self._report = None
+        unsaid, self._unsaid = list(self._unsaid), {}
+        for message in self._messages(unsaid):
+            self._say(message)
+
+    def _messages(self, keys: list[str]) -> Iterator[NannyReport]:
+        now = self._clock.now()
+        wall = self._clock.wall() - now
+        infos = [check_info(status, now, wall) for key in keys if (status := self._machine.status(key)) is not None]
+        for start in range(0, len(infos), CHECKS_A_MESSAGE):
+            yield NannyReport(checks=infos[start : start + CHECKS_A_MESSAGE])
+
+
+def check_info(status: CheckStatus, now: float, wall: float) -> CheckInfo:
+    """A check for the screens; ``wall`` is what turns the machine's clock into seconds since the epoch."""
+    return CheckInfo(
+        key=status.spec.key,
+        target=status.spec.target,
+        what=describe(status.spec),
+        state=status.state.value,
+        reason=status.reason,
+        since=status.since + wall,
+        last_at=0.0 if status.last_at is None else status.last_at + wall,
+        last_duration_s=status.last_duration_s,
+        next_in_s=0.0 if status.next_at is None else max(0.0, status.next_at - now),
+        successes=status.successes,
+        failures=status.failures,
+    )
