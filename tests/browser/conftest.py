@@ -135,7 +135,8 @@ class Visitor:
 
     context: BrowserContext
     page: Page
-    demo: Demo
+    console_url: str
+    password: str
     complaints: list[str] = field(default_factory=list)
     expected: list[re.Pattern[str]] = field(default_factory=list)
 
@@ -145,12 +146,12 @@ class Visitor:
 
     def visit(self, path: str) -> None:
         """Open a page of the console."""
-        self.page.goto(self.demo.console_url.rstrip("/") + path)
+        self.page.goto(self.console_url.rstrip("/") + path)
 
     def log_in(self) -> None:
         """As the tutorial does."""
         self.visit("/")
-        self.page.get_by_label("Password").fill(self.demo.password)
+        self.page.get_by_label("Password").fill(self.password)
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_role("heading", level=1, name="Control").wait_for()
 
@@ -174,12 +175,12 @@ class Visitor:
 
 
 @contextlib.contextmanager
-def visiting(browser: Browser, demo: Demo, **settings: object) -> Iterator[Visitor]:
+def visiting(browser: Browser, console_url: str, password: str, **settings: object) -> Iterator[Visitor]:
     """A window; fails the test at the end when something complained."""
     context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **settings})  # type: ignore[arg-type]  # Playwright's own keywords
     context.set_default_timeout(10_000)
     page = context.new_page()
-    visitor = Visitor(context, page, demo)
+    visitor = Visitor(context, page, console_url, password)
     visitor.listen(page)
     context.on("page", visitor.listen)
     try:
@@ -199,5 +200,27 @@ def demo() -> Iterator[Demo]:
 @pytest.fixture
 def visitor(chromium: Browser, demo: Demo) -> Iterator[Visitor]:
     """Someone at the login page's door."""
-    with visiting(chromium, demo) as found:
+    with visiting(chromium, demo.console_url, demo.password) as found:
+        yield found
+
+
+def activate_everything(folder: Path) -> None:
+    """The tutorial's end state from the start."""
+    text = cluster.first_lvs_cf(cluster.USUAL_WEB_PORT)
+    (folder / "lvs.cf").write_text(text.replace(" active = 0", " active = 1"))
+
+
+@pytest.fixture(scope="package")
+def settled_demo() -> Iterator[Demo]:
+    """One demonstration with everything activated, for tests that leave it as it is."""
+    with running_demo(activate_everything) as found:
+        until(lambda: found.answers() and len(found.ask(9)) == 3, 20, "the cluster never came up")
+        yield found
+
+
+@pytest.fixture
+def settled_visitor(chromium: Browser, settled_demo: Demo) -> Iterator[Visitor]:
+    """Someone who is logged in there."""
+    with visiting(chromium, settled_demo.console_url, settled_demo.password) as found:
+        found.log_in()
         yield found
