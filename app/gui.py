@@ -117,7 +117,10 @@ def listen(settings: ConsoleSettings) -> socket.socket:
 def _bind_words(settings: ConsoleSettings, error: OSError) -> str:
     where = f"{settings.bind}:{settings.port}"
     if error.errno == errno.EADDRINUSE:
-        return f"port {settings.port} is taken by another program; choose another with --port or `port` in console.toml (ss -ltnp shows who has it)"
+        return (
+            f"port {settings.port} is taken by another program (ss -ltnp shows which); "
+            "choose another with --port, or with `port` in console.toml"
+        )
     if error.errno == errno.EACCES:
         return f"no permission to listen on {where}: ports below 1024 need root"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):

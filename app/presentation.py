@@ -65,6 +65,11 @@ def badge(state: str, reason: str = "") -> Badge:
     return Badge(state, STATE_KINDS.get(state, IDLE), reason)
 
 
+def last_known(now: Badge, down: bool) -> Badge:
+    """A badge that does not claim more than is known: while the agent is silent, things *were* so."""
+    return Badge(f"was {now.word}", IDLE, now.title) if down else now
+
+
 # --- numbers ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -169,12 +174,12 @@ def header(snapshot: Snapshot, now: float) -> Header:
     return Header(
         host=state.host,
         identity="" if state.role.identity == "unknown" else state.role.identity,
-        role=badge(state.role.role, state.role.reason),
+        role=last_known(badge(state.role.role, state.role.reason), snapshot.down),
         role_since=since(state.role.since, now),
         peer=peer,
         peer_words=peer_words,
         serial=_serial(state),
-        step=_step(state),
+        step=last_known(_step(state), snapshot.down),
         demonstration=state.data_plane.kind == "userspace",
         known=True,
         down=snapshot.reason,

@@ -15,6 +15,7 @@ from app.presentation import (
     badge,
     duration,
     host_port,
+    last_known,
     moment,
     number,
     percent,
@@ -187,17 +188,17 @@ class ProcessRow:
     reason: str
 
 
-def process_rows(found: list[ProcessInfo], now: float) -> tuple[ProcessRow, ...]:
-    """pulse, lvsd and nanny first, as people look for them; the supervisor last."""
+def process_rows(found: list[ProcessInfo], now: float, *, down: bool = False) -> tuple[ProcessRow, ...]:
+    """pulse, lvsd and nanny first, as people look for them; the supervisor last.  ``down``: this is only the last that was known."""
     order = {"pulse": 0, "lvsd": 1, "nanny": 2}
     return tuple(
         ProcessRow(
             one.name,
-            badge(one.state, one.reason),
+            last_known(badge(one.state, one.reason), down),
             str(one.pid) if one.pid else "–",
             percent(one.cpu) if one.pid else "–",
             size(one.memory_bytes) if one.memory_bytes else "–",
-            since(one.since, now) if one.state == "running" else "",
+            since(one.since, now) if one.state == "running" and not down else "",
             one.restarts,
             one.reason,
         )
@@ -205,8 +206,10 @@ def process_rows(found: list[ProcessInfo], now: float) -> tuple[ProcessRow, ...]
     )
 
 
-def daemon_badge(found: list[ProcessInfo]) -> Badge:
+def daemon_badge(found: list[ProcessInfo], *, down: bool = False) -> Badge:
     """Piranha's one line: ``Daemon: running`` or ``Daemon: stopped``; ours says which one when it is not all of them."""
+    if down:
+        return Badge("Daemon: no answer", "down")
     states = {one.name: one.state for one in found}
     missing = [name for name in ("pulse", "lvsd", "nanny") if states.get(name) != "running"]
     if not missing:

@@ -98,7 +98,7 @@ def check_settings(settings: ConsoleSettings) -> ConsoleSettings:
 
 def override(settings: ConsoleSettings, **changes: object) -> ConsoleSettings:
     """The settings with those of ``changes`` that are not ``None`` (from the command line), checked again."""
-    given = {key: _checked(key, value) for key, value in changes.items() if value is not None}
+    given: dict[str, Any] = {key: _checked(key, value) for key, value in changes.items() if value is not None}
     return check_settings(replace(settings, **given))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request
@@ -11,7 +13,7 @@ from app import picture, routing_table
 from app.errors import explain
 from app.frame import services, settings, snapshot
 from app.routing_table import COLLAPSE_ABOVE, PAGE, SORTS, View
-from lvsagent.client import AgentDown, AgentError
+from lvsagent.client import AgentError
 from lvsagent.wire import Checks, Event, Events, State, VirtualServerState
 
 blueprint = Blueprint("control", __name__)
@@ -123,8 +125,8 @@ def _everything() -> dict[str, object]:
     return words | {
         "table": routing_table.table(state, view, _unfolded(state, view, known.down), now),
         "picture": picture.picture(state, _shown(state, view, known.down), now),
-        "daemon": routing_table.daemon_badge(state.processes),
-        "processes": routing_table.process_rows(state.processes, now),
+        "daemon": routing_table.daemon_badge(state.processes, down=known.down),
+        "processes": routing_table.process_rows(state.processes, now, down=known.down),
         "problems": state.alerts[:MOST_PROBLEMS],
         "more_problems": state.alerts[MOST_PROBLEMS:],
         "events": routing_table.event_rows(_events(known.down), now),
@@ -156,14 +158,8 @@ def _without_servers(state: State) -> bool:
 
 
 def _states(key: str, down: bool, **query: object) -> list[VirtualServerState]:
-    kept = services().state
-    if not down:
-        try:
-            return list(kept.ask(("control", key), lambda: services().agent.state(**query)).virtual_servers)  # type: ignore[arg-type]
-        except AgentDown:
-            pass
-    last = kept.remembered(("control", key))
-    return list(last.virtual_servers) if isinstance(last, State) else []
+    found = _last_known(("state", key), down, lambda: services().agent.state(**query))  # type: ignore[arg-type]  # Agent.state's own keywords
+    return list(found.virtual_servers) if isinstance(found, State) else []
 
 
 def _events(down: bool) -> list[Event]:
@@ -176,14 +172,13 @@ def _checks(down: bool) -> Checks:
     return found if isinstance(found, Checks) else Checks(checks=[], matching=0)
 
 
-def _last_known(key: str, down: bool, call: object) -> object:
+def _last_known(key: Hashable, down: bool, call: Callable[[], object]) -> object | None:
     """The agent's answer, or the last one while it is silent (then it is not asked again: it would only cost time)."""
-    if not down and callable(call):
-        try:
-            return services().state.ask(key, call)
-        except AgentError:
-            pass
-    return services().state.remembered(key)
+    kept = services().state
+    if not down:
+        with contextlib.suppress(AgentError):
+            return kept.ask(key, call)
+    return kept.remembered(key)
 
 
 def _view() -> View:

@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.lvscf import Loaded, Severity, diff, load
 from app.lvscf.model import Config, RealServer, VirtualServer
@@ -421,7 +422,7 @@ class FakeAgent:
         )
 
 
-_ORDERS: dict[str, Callable[[VirtualServerState], object]] = {
+_ORDERS: dict[str, Callable[[VirtualServerState], Any]] = {
     "name": lambda one: one.name,
     "state": lambda one: ("failed", "down", "up", "inactive").index(one.state) if one.state in {"failed", "down", "up", "inactive"} else 9,
     "connections": lambda one: -one.counters.active,
