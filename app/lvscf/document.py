@@ -6,7 +6,7 @@ A document is never changed: ``writer`` makes a new text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from app.lvscf.diagnostics import Problem
@@ -34,7 +34,14 @@ class Block:
         self.end = head
         self.closed = False
         self.used = used
-        self.blocks: list[Block] = []
+        self.blocks: Sequence[Block] = ()
+
+    def add(self, block: Block) -> None:
+        """Put an inner block behind the others.  Most blocks are servers and have none, so the list is made when it is needed."""
+        if isinstance(self.blocks, list):
+            self.blocks.append(block)
+        else:
+            self.blocks = [block]
 
     @property
     def key(self) -> int:

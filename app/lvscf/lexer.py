@@ -15,6 +15,7 @@ from app.lvscf.diagnostics import Problem, shown
 BLOCK_WORDS = frozenset(("virtual", "failover", "server"))
 
 _TOKEN = re.compile(r"\"[^\"]*\"[^ \t]*|'[^']*'[^ \t]*|[\"'][^\n]*|[^ \t]+")
+_HEAD = re.compile(r"[ \t]*(virtual|failover|server)[ \t]+([^ \t\"'#{}=\r\0][^ \t\r\0]*)[ \t]+\{[ \t]*\r?")
 _SIMPLE = re.compile(r"[ \t]*([a-z0-9_]+)[ \t]+=[ \t]+(?:([^ \t\"'#\r\0][^ \t\r\0]*)[ \t]*|(\"[^\"\r\0]*\"))\r?")
 
 
@@ -93,6 +94,9 @@ def lex(line: str) -> Line:
     simple = _SIMPLE.fullmatch(line)
     if simple is not None:
         return Line(Kind.DIRECTIVE, simple[1], (simple[2] or simple[3],))
+    head = _HEAD.fullmatch(line)
+    if head is not None:
+        return Line(Kind.OPEN, head[1], (head[2],))
     content = content_of(line)
     read = _lex_words(content)
     extra = []

@@ -5,11 +5,13 @@ Owns the structure: where blocks open and close, also when braces are missing.  
 
 from __future__ import annotations
 
+from app.lvscf.collector import uncollected
 from app.lvscf.diagnostics import Problem, shown
 from app.lvscf.document import BYTE_ORDER_MARK, Block, Document
 from app.lvscf.lexer import BLOCK_WORDS, Kind, Line, lex, opens_without_brace, unquoted
 
 
+@uncollected
 def parse(text: str) -> Document:
     """The document of any text at all; ``str(parse(text)) == text``.
 
@@ -76,7 +78,7 @@ class _Structure:
         used = line.usable and parent.used and self._allowed(index, word, parent)
         name = unquoted(line.args[0]) if line.args else ""
         block = Block(word if word in BLOCK_WORDS else "?", name, index, used=used)
-        parent.blocks.append(block)
+        parent.add(block)
         self.stack.append(block)
         self.awaiting = opens_without_brace(line)
 

@@ -10,6 +10,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
+from app.lvscf.collector import uncollected
 from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Block, Document
 from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, LEVEL_WORDS, OBSOLETE, UNUSED, Level
@@ -108,6 +109,7 @@ class _Reader:
         self.diagnostics: list[Diagnostic] = []
         self.known: dict[Level, dict[Line, _Directive]] = {level: {} for level in Level}
 
+    @uncollected
     def run(self) -> Reading:
         self._file_problems()
         for index, problem in self.document.problems:

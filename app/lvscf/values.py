@@ -30,6 +30,9 @@ _HOST_NAME = re.compile(
     r"(?=.{1,253}\.?$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+*/-]*")
+_DOTTED_QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
+"""The form in which nearly every address is written."""
+
 _STATUS_CODES = re.compile(r"[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?(?:,[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?)*")
 _WORST_INTEGER = 2**63
 
@@ -235,6 +238,8 @@ def _command(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:  # noq
 @lru_cache(maxsize=65536)
 def ipv4_of(text: str) -> str | None:
     """The dotted quad that C's ``inet_aton`` makes of ``text`` (short forms, octal and hexadecimal parts too), ``None`` if none."""
+    if _DOTTED_QUAD.fullmatch(text):
+        return text
     parts = text.split(".")
     if not 1 <= len(parts) <= 4:
         return None
