@@ -57,9 +57,11 @@ class SystemFiles:
     def adopt(self, descriptor: int, like: os.stat_result | None) -> None:
         """Take over the mode and owner of the file that is replaced."""
         os.fchmod(descriptor, stat.S_IMODE(like.st_mode) if like else NEW_FILE_MODE)
-        if like and (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-            with contextlib.suppress(PermissionError):  # without root, the file becomes the agent's own
-                os.fchown(descriptor, like.st_uid, like.st_gid)
+        if like is None:
+            return
+        for uid, gid in ((like.st_uid, -1), (-1, like.st_gid)):
+            with contextlib.suppress(PermissionError):  # without the capability to give files away, it becomes the agent's own
+                os.fchown(descriptor, uid, gid)
 
     def sync(self, descriptor: int) -> None:
         """Wait until the data is on the disk."""

@@ -1,4 +1,4 @@
-"""From lvs.cf's words to what is really checked: one ``CheckSpec`` a real server, and a check in words.
+"""From lvs.cf's words to what is really checked: one ``CheckSpec`` a real server.
 
 Owns the meaning of send, expect, use_regex, send_program, timeout, reentry and of our rise, fall, check_interval, check_timeout.
 It runs nothing, and knows neither weights nor the table.
@@ -17,7 +17,6 @@ HTTP_EXPECT = b"HTTP"
 HTTP_PORT = 80
 SHORTEST_INTERVAL_S = 0.1
 PIRANHA_TIMEOUT_S = 10.0
-SHOWN_BYTES = 60
 
 
 def check_spec(virtual: VirtualServer, *, key: str, address: str, port: int) -> CheckSpec:
@@ -74,34 +73,3 @@ def unchecked(virtual: VirtualServer) -> str:
         return ""
     wanted = "send_program" if virtual.protocol is Protocol.SCTP else "expect or send_program"
     return f"nothing can be checked with protocol {virtual.protocol} and no {wanted}: its real servers count as up"
-
-
-def check_words(spec: CheckSpec) -> str:
-    """What a check really does: ``sends GET / HTTP/1.0, expects HTTP``."""
-    if spec.method is Method.NONE:
-        return "nothing to check: counts as up"
-    if spec.method is Method.CONNECT:
-        return "connects"
-    if spec.method is Method.PROGRAM:
-        return f"runs {' '.join(spec.program)}" + (f", expects {_shown(spec.expect)}" if spec.expect is not None else "")
-    parts = [f"sends {_shown(spec.send)}"] if spec.send else []
-    if spec.expect is not None:
-        parts.append(f"expects {'a match of ' if spec.use_regex else ''}{_shown(spec.expect)}")
-    return ", ".join(parts)
-
-
-def escaped(data: bytes) -> str:
-    """Bytes as text for people: printable UTF-8 as it is, the rest in lvs.cf's escapes or ``\\xNN``."""
-    named = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
-    text = data.decode("utf-8", "surrogateescape")
-    return "".join(named.get(character) or (character if character.isprintable() else _hexadecimal(character)) for character in text)
-
-
-def _hexadecimal(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def _shown(data: bytes) -> str:
-    """The first words of what is sent or expected, trailing line ends left out."""
-    text = escaped(data.rstrip(b"\r\n") or data)
-    return text if len(text) <= SHOWN_BYTES else text[: SHOWN_BYTES - 1] + "…"

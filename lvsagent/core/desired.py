@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from app.lvscf import ip_of
 from app.lvscf.model import NO_ADDRESS, Config, Forwarding, HostDevice, Protocol, RealServer, ServiceKind, VirtualServer
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
-from lvsagent.core.hosts import family, host_prefix, literal, prefix
+from lvsagent.core.hosts import family, host_prefix, prefix
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
 
 NO_TIMEOUTS = Timeouts()
@@ -119,7 +120,7 @@ def host_names(config: Config) -> frozenset[str]:
         names.update(server.address for server in virtual.servers)
         if virtual.sorry_server:
             names.add(virtual.sorry_server)
-    return frozenset(name for name in names if literal(name) is None)
+    return frozenset(name for name in names if ip_of(name) is None)
 
 
 def expand(config: Config, resolve: Resolve) -> Expansion:
@@ -335,7 +336,7 @@ class _Reading:
         return ServiceKey(family(address), virtual.protocol, address, virtual.port)
 
     def _servers_family(self, virtual: VirtualServer) -> Family:
-        addresses = [address for server in virtual.servers if (address := literal(server.address))]
+        addresses = [address for server in virtual.servers if (address := ip_of(server.address))]
         return family(addresses[0]) if addresses else Family.IPV4
 
     def _why_no_key(self, virtual: VirtualServer) -> str:
@@ -361,7 +362,7 @@ class _Reading:
             self._problems.append(Problem("warning", "address-twice", message, place))
 
     def _address_of(self, host: str) -> str | None:
-        return literal(host) or self._resolve(host)
+        return ip_of(host) or self._resolve(host)
 
     def _nat_pools(self) -> set[Family]:
         return {pool.key.family for pool, member in self._all_members() if member.server.forwarding is Forwarding.NAT}

@@ -1,0 +1,293 @@
+"""The agent's HTTP API on its Unix socket: decode, check the caller, call the service, encode.
+
+Owns the routes, the limits on what a caller may send, and the mapping from exceptions to statuses.  It decides nothing about lvs.cf or
+the table; that is the service's part.  No answer ever carries a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from lvsagent.api.callers import caller_of, may_speak
+from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
+from lvsagent.ports import ConfigFile
+from lvsagent.wire import Problem, TrialRequest
+
+LARGEST_BODY_BYTES = 32 * 1024 * 1024
+BODY_LIMIT_S = 20.0
+FIRST_REQUEST_LIMIT_S = 10.0
+"""A connection that has not managed one whole request by then is closed."""
+JANITOR_S = 2.0
+MOST_CONNECTIONS = 256
+MOST_EVENTS = 1000
+TEXT_LIMIT = 500
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+STATUSES: dict[type[Refused], tuple[int, str]] = {
+    Stale: (412, "stale"),
+    Invalid: (422, "invalid"),
+    NotFound: (404, "not_found"),
+    Unavailable: (503, "unavailable"),
+    BadRequest: (400, "bad_request"),
+}
+
+
+class ApiServer:
+    """The listening socket and its connections."""
+
+    def __init__(self, service: Service, path: Path, socket_group: str) -> None:
+        self._service = service
+        self._path = path
+        self._group = socket_group
+        self._heard: set[object] = set()
+        self._first_seen: dict[object, float] = {}
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._janitor: asyncio.Task[None] | None = None
+        self._inode = 0
+
+    async def start(self) -> None:
+        """Listen.  A socket left by an earlier process is replaced from one moment to the next."""
+        application = web.Application(middlewares=[self._guard], client_max_size=LARGEST_BODY_BYTES)
+        application.add_routes(self._routes())
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=30, lingering_time=1.0)
+        await self._runner.setup()
+        if self._runner.server is None:
+            raise RuntimeError("the application has no server after its setup")
+        listener = _listener(self._path, self._group)
+        self._inode = self._path.stat().st_ino
+        self._server = await asyncio.get_running_loop().create_unix_server(self._runner.server, sock=listener, backlog=128)
+        self._janitor = asyncio.get_running_loop().create_task(self._close_the_slow(self._runner.server))
+
+    async def stop(self) -> None:
+        """Finish what is under way, then close.  A successor's socket is left alone."""
+        if self._janitor:
+            self._janitor.cancel()
+        if self._server:
+            self._server.close()
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _close_the_slow(self, server: web.Server) -> None:
+        """Close connections that never finish a request, and the oldest of too many."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(JANITOR_S)
+            now = loop.time()
+            present = set(server.connections)
+            self._heard &= present
+            self._first_seen = {one: self._first_seen.get(one, now) for one in present}
+            silent = sorted(present - self._heard, key=lambda one: self._first_seen[one])
+            surplus = silent[: max(0, len(present) - MOST_CONNECTIONS)]
+            for one in silent:
+                if one in surplus or now - self._first_seen[one] > FIRST_REQUEST_LIMIT_S:
+                    one.force_close()
+
+    # --- around every request ------------------------------------------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._heard.add(request.protocol)
+        try:
+            if not self._allowed(request):
+                return _problem(403, "forbidden", f"only root and members of the group {self._group} may talk to the agent")
+            return await handler(request)
+        except (Refused, web.HTTPException, TimeoutError) as error:
+            return _refusal(request, error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return _problem(500, "unavailable", "something went wrong inside the agent; its log says what")
+
+    def _allowed(self, request: web.Request) -> bool:
+        transport = request.transport
+        connected: socket.socket | None = transport.get_extra_info("socket") if transport else None
+        if connected is None:
+            return False
+        caller = caller_of(connected)
+        request["uid"] = caller.uid
+        return may_speak(caller, self._group)
+
+    def _routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/config", self._get_config),
+            web.put("/v1/config", self._put_config),
+            web.get("/v1/config/previous", self._get_previous),
+            web.get("/v1/state", self._get_state),
+            web.get("/v1/events", self._get_events),
+            web.get("/v1/checks", self._get_checks),
+            web.post("/v1/trial", self._post_trial),
+            web.post("/v1/announce", self._post_announce),
+            web.get("/v1/table", self._get_table),
+        ]
+
+    # --- lvs.cf --------------------------------------------------------------------------------------------------------------
+
+    async def _get_config(self, request: web.Request) -> web.Response:
+        file = self._service.file()
+        if file.etag in _tags(request.headers.get("If-None-Match", "")):
+            return web.Response(status=304, headers=_file_headers(file))
+        return _file_answer(file)
+
+    async def _get_previous(self, _request: web.Request) -> web.Response:
+        return _file_answer(self._service.previous())
+
+    async def _put_config(self, request: web.Request) -> web.Response:
+        tags = _tags(request.headers.get("If-Match", ""))
+        if len(tags) != 1 or "*" in tags:
+            return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
+        actor = unquote(_text(request, "actor"), errors="replace") or f"user id {request['uid']}"
+        write = Write(
+            data=await _body(request),
+            if_match=tags[0],
+            comment=unquote(_text(request, "comment"), errors="replace")[:TEXT_LIMIT],
+            actor=actor[:TEXT_LIMIT],
+            dry_run=_flag(request, "dry_run"),
+        )
+        receipt = await self._service.put(write)
+        return _json(200, receipt, {"ETag": f'"{receipt.etag}"'})
+
+    # --- everything else -----------------------------------------------------------------------------------------------------
+
+    async def _get_state(self, request: web.Request) -> web.Response:
+        query = request.query
+        question = Question(
+            virtual=query.get("virtual", ""),
+            search=query.get("search", ""),
+            page=_number(request, "page", 1),
+            per_page=_number(request, "per_page", 50),
+            servers=_flag(request, "servers"),
+            sort=query.get("sort", ""),
+        )
+        return _json(200, self._service.state(question))
+
+    async def _get_events(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 20)
+        if not 1 <= limit <= MOST_EVENTS:
+            raise BadRequest(f"limit is 1 to {MOST_EVENTS}")
+        return _json(200, self._service.events(limit, _number(request, "before", 0)))
+
+    async def _get_checks(self, request: web.Request) -> web.Response:
+        page, per_page = _number(request, "page", 1), _number(request, "per_page", 50)
+        return _json(200, self._service.checks(request.query.get("virtual", ""), page, per_page))
+
+    async def _post_trial(self, request: web.Request) -> web.Response:
+        try:
+            asked = msgspec.json.decode(await _body(request), type=TrialRequest)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise BadRequest(f"the request cannot be understood: {error}") from error
+        return _json(200, await self._service.trial(asked))
+
+    async def _post_announce(self, _request: web.Request) -> web.Response:
+        self._service.announce()
+        return web.Response(status=204)
+
+    async def _get_table(self, request: web.Request) -> web.Response:
+        return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")
+
+
+def _listener(path: Path, group: str) -> socket.socket:
+    """A bound socket that only the group may connect to; it appears under its name when it is ready."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    old_mask = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(fresh))
+    finally:
+        os.umask(old_mask)
+    try:
+        os.chown(fresh, -1, grp.getgrnam(group).gr_gid)
+        fresh.chmod(0o660)
+    except (KeyError, PermissionError) as error:
+        log.warning("the group %s cannot be given %s (%s): only this user and root can use it", group, path, error)
+    listener.listen(128)
+    fresh.replace(path)
+    return listener
+
+
+async def _body(request: web.Request) -> bytes:
+    async with asyncio.timeout(BODY_LIMIT_S):
+        return await request.read()
+
+
+def _tags(header: str) -> list[str]:
+    return [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",") if tag.strip()]
+
+
+def _text(request: web.Request, name: str) -> str:
+    """A word beside the body: as a header (percent-encoded) or in the query."""
+    return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise BadRequest(f"{name} is a whole number")
+    return int(text)
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    text = request.query.get(name, "0")
+    if text not in {"0", "1"}:
+        raise BadRequest(f"{name} is 0 or 1")
+    return text == "1"
+
+
+def _file_headers(file: ConfigFile) -> dict[str, str]:
+    return {"ETag": f'"{file.etag}"', "X-Exists": "1" if file.exists else "0", "Cache-Control": "no-store"}
+
+
+def _file_answer(file: ConfigFile) -> web.Response:
+    return web.Response(body=file.data, content_type="text/plain", charset="utf-8", headers=_file_headers(file))
+
+
+def _json(status: int, value: msgspec.Struct, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+
+
+def _refusal(request: web.Request, error: Refused | web.HTTPException | TimeoutError) -> web.Response:
+    """Every answer that is a no, as a Problem."""
+    match error:
+        case Refused():
+            status, code = STATUSES.get(type(error), (400, "bad_request"))
+            return _problem(status, code, str(error), error)
+        case web.HTTPRequestEntityTooLarge():
+            return _problem(413, "too_large", f"the request is larger than {LARGEST_BODY_BYTES // 1024 // 1024} MiB")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return _problem(405, "bad_request", f"{request.path} cannot be used with {request.method}, only with {allowed}")
+        case web.HTTPNotFound():
+            return _problem(404, "not_found", f"there is no {request.path}")
+        case web.HTTPException():
+            return _problem(error.status, "bad_request", error.reason)
+    return _problem(408, "bad_request", "the request did not arrive in time")
+
+
+def _problem(status: int, code: str, message: str, error: Refused | None = None) -> web.Response:
+    problem = Problem(
+        code=code,
+        message=message,
+        etag=error.etag if isinstance(error, Stale) else "",
+        diagnostics=error.diagnostics if isinstance(error, Invalid) else [],
+    )
+    return _json(status, problem)

@@ -1,0 +1,406 @@
+"""The director: lvs.cf taken over, kept, and followed by the table, nanny and pulse.
+
+Owns the order of things: what is written before what is applied, who is told when, and what is an event.  Decisions about the table are
+in ``core``; the table itself is the keeper's; what callers see is put together in ``snapshot``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from app.lvscf import NO_ADDRESS, diff, ip_of
+from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
+from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
+from lvsagent.core.desired import clean, host_names
+from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
+from lvsagent.lvsd.event_log import EventLog
+from lvsagent.lvsd.health_book import Change, HealthBook
+from lvsagent.lvsd.keeper import Outcome, TableKeeper
+from lvsagent.lvsd.names import Names, is_local
+from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
+from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
+from lvsagent.lvsd.traffic import Traffic
+from lvsagent.messages import AddressSpec, PulseConfigure, PulseEvent
+from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs
+from lvsagent.settings import AgentSettings
+from lvsagent.wire import CheckInfo, Receipt
+
+log = logging.getLogger(__name__)
+
+CHANGES_TOLD = 5
+SERVERS_TOLD = 20
+"""More real servers than this changing sides in one report are told in one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """lvs.cf as last seen on the disk.  ``reason``: why what it says is not what is running (``""``: it is)."""
+
+    etag: str
+    exists: bool
+    serial: int = 0
+    errors: int = 0
+    warnings: int = 0
+    reason: str = ""
+
+
+class Director:
+    """One director's lvs.cf at work."""
+
+    def __init__(self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
+        self.events = EventLog(settings.state_dir / "events.jsonl", clock)
+        self.book = HealthBook(settings.runtime_dir / "health.json")
+        self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
+        self.traffic = Traffic()
+        self.supervisor = Supervisor(settings)
+        self.pulse = Pulse(settings, self._pulse_said)
+        self.nanny = Nanny(settings, self._nanny_said, self.book.known)
+        self.started_at = clock.wall()
+        self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
+        self.disk = OnDisk("", exists=False)
+        self.identity = "unknown"
+        self.health_changed = asyncio.Event()
+        self.names = Names(clock)
+        self._stamp = Stamp()
+        self._plane_reason = ""
+        self._writing = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+
+    # --- life ----------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read lvs.cf and take it over; whatever is wrong with it, something is served and the reason is said."""
+        self._stamp = self.files.stamp()
+        configuration = await self._first_configuration()
+        if self.disk.reason:
+            self.events.add("config", "error" if self.disk.errors or self.disk.exists else "warning", self.disk.reason)
+        outcome = await self._take_over(configuration)
+        self.events.add(
+            "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
+        )
+
+    async def step(self) -> None:
+        """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
+        await self.look_at_disk()
+        self._note(await self.keeper.reconcile())
+        now = self.clock.now()
+        if self.traffic.due(now):
+            self.traffic.sample(self.keeper.have, now)
+        self.book.save()
+
+    async def settle(self) -> None:
+        """Let the table follow the health that has changed."""
+        self._note(await self.keeper.settle())
+        self.book.save()
+
+    async def follow_names(self) -> None:
+        """Ask for the host names in lvs.cf again; a new address is taken over at once."""
+        names = host_names(self.running.config)
+        if names and await self.names.look_up(names):
+            async with self._writing:
+                await self._take_over(expanded(self.running, self.names))
+            self.events.add("config", "info", "a host name in lvs.cf has another address now; the table follows it")
+
+    async def stop(self, *, planned: bool) -> None:
+        """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
+        if planned:
+            await self.keeper.withdraw()
+            self.book.discard()
+        else:
+            self.book.save()
+        await self.keeper.close()
+        if self._background:
+            await asyncio.wait(self._background)
+
+    # --- lvs.cf --------------------------------------------------------------------------------------------------------------
+
+    def file(self) -> ConfigFile:
+        """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
+        try:
+            return self.files.read()
+        except AdapterError as error:
+            raise Unavailable(str(error)) from error
+
+    def previous(self) -> ConfigFile:
+        """What stood there before the last accepted change.  Raises NotFound."""
+        try:
+            found = self.files.previous(self.file().etag)
+        except AdapterError as error:
+            raise Unavailable(str(error)) from error
+        if found is None:
+            raise NotFound("there is no earlier lvs.cf to go back to")
+        return found
+
+    async def put(self, write: Write) -> Receipt:
+        """Write lvs.cf and apply it, or with ``dry_run`` say what that would do.  Raises Stale, Invalid, Unavailable."""
+        began = self.clock.now()
+        async with self._writing:
+            current = self.file()
+            if current.etag != write.if_match:
+                raise Stale(current.etag)
+            candidate = await read_configuration(_as_file(write.data), self.names)
+            if candidate.errors:
+                raise Invalid(candidate.diagnostics)
+            if write.dry_run:
+                receipt = await self._preview(candidate, current.etag)
+            else:
+                receipt = await self._accept(candidate, current, write)
+        return _timed(receipt, self.clock.now() - began)
+
+    async def look_at_disk(self, *, again: bool = False) -> None:
+        """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
+        async with self._writing:
+            stamp = self.files.stamp()
+            if stamp == self._stamp and not again:
+                return
+            self._stamp = stamp
+            try:
+                file = self.files.read()
+            except AdapterError as error:
+                self._out_of_step(replace(self.disk, reason=f"{error}; still serving serial {self.running.serial}"))
+                return
+            if not file.exists:
+                if self.running.file.exists:
+                    reason = f"{self.files.path} is gone; still serving serial {self.running.serial}"
+                    self._out_of_step(OnDisk(file.etag, exists=False, reason=reason))
+            elif (file.etag, file.exists) == (self.running.file.etag, self.running.file.exists):
+                self.disk = _on_disk(self.running)
+            elif file.etag != self.disk.etag or again:
+                await self._edited_outside(file)
+
+    async def _first_configuration(self) -> Configuration:
+        try:
+            file = self.files.read()
+        except AdapterError as error:
+            self.disk = OnDisk("", exists=True, reason=f"{error}; serving what was applied last")
+            return await self._last_good() or nothing(ConfigFile(b"", ""))
+        if not file.exists:
+            return await self._without_file(file)
+        configuration = await read_configuration(file, self.names)
+        self.disk = _on_disk(configuration)
+        if not configuration.errors:
+            return configuration
+        good = await self._last_good()
+        served = f"serial {good.serial}, applied last" if good else "the virtual servers without errors"
+        self.disk = replace(self.disk, reason=f"{self.files.path} has errors ({_first_error(configuration)}); serving {served}")
+        return good or configuration
+
+    async def _without_file(self, file: ConfigFile) -> Configuration:
+        """No lvs.cf: nothing is served.  But one that vanished while we ran takes nothing down, not even over a restart."""
+        good = await self._last_good() if self.keeper.adopts else None
+        served = f"still serving serial {good.serial}" if good else "an empty configuration is served"
+        self.disk = OnDisk(file.etag, exists=False, reason=f"there is no {self.files.path}: {served}")
+        return good or nothing(file)
+
+    async def _last_good(self) -> Configuration | None:
+        try:
+            file = self.files.applied()
+        except AdapterError as error:
+            log.warning("%s", error)
+            return None
+        return await read_configuration(file, self.names) if file else None
+
+    async def _edited_outside(self, file: ConfigFile) -> None:
+        configuration = await read_configuration(file, self.names)
+        disk = _on_disk(configuration)
+        if configuration.errors:
+            words = f"{self.files.path} was edited by hand and has errors ({_first_error(configuration)})"
+            self._out_of_step(replace(disk, reason=f"{words}; still serving serial {self.running.serial}"))
+            return
+        before = self.running
+        if before.file.exists:
+            with contextlib.suppress(AdapterError):  # then there is no undo for this edit, and that is all
+                self.files.keep_previous(before.file.data, replaced_by=file.etag)
+        self.disk = disk
+        await self._take_over(configuration)
+        self.events.add("config", "info", f"lvs.cf was edited outside the console and applied: {_changes(before, configuration)}")
+
+    def _out_of_step(self, disk: OnDisk) -> None:
+        if disk != self.disk:
+            self.disk = disk
+            self.events.add("config", "error", disk.reason)
+
+    async def _preview(self, candidate: Configuration, etag: str) -> Receipt:
+        try:
+            operations, have = await self.keeper.preview(candidate.expansion)
+        except (AdapterError, OSError) as error:
+            raise Unavailable(f"the data plane cannot be read: {error}") from error
+        return Receipt(
+            etag=etag,
+            serial=candidate.serial,
+            dry_run=True,
+            written=False,
+            applied=False,
+            steps=plan_steps(operations, have, self.running, candidate, self.book.sides),
+            refusals=refusals({}, candidate, self.running, self.keeper.reason),
+            diagnostics=list(candidate.diagnostics),
+        )
+
+    async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
+        before = self.running
+        written = not current.exists or candidate.file.etag != current.etag
+        if written:
+            await asyncio.to_thread(self._write, write)
+        self._stamp = self.files.stamp()
+        self.disk = _on_disk(candidate)
+        outcome = await self._take_over(candidate)
+        if written:
+            comment = f" ({write.comment})" if write.comment else ""
+            message = f"lvs.cf accepted, serial {candidate.serial}: {_changes(before, candidate)}{comment}"
+            self.events.add("config", "info", message, actor=write.actor)
+        refused = refusals(self.keeper.failures, candidate, before, self.keeper.reason)
+        return Receipt(
+            etag=candidate.file.etag,
+            serial=candidate.serial,
+            dry_run=False,
+            written=written,
+            applied=not refused,
+            steps=plan_steps(outcome.operations, outcome.before, before, candidate, self.book.sides),
+            refusals=refused,
+            diagnostics=list(candidate.diagnostics),
+            previous_etag=current.etag if written and current.exists else "",
+        )
+
+    def _write(self, write: Write) -> None:
+        """In a thread.  The file is looked at once more: reading a large text takes time, and an editor may have been quicker."""
+        try:
+            etag = self.files.read().etag
+            if etag != write.if_match:
+                raise Stale(etag)
+            self.files.write(write.data)
+        except AdapterError as error:
+            raise Unavailable(str(error)) from error
+
+    async def _take_over(self, configuration: Configuration) -> Outcome:
+        self.running = configuration
+        expansion = configuration.expansion
+        self.book.configure(expansion.checks)
+        self.nanny.configure(expansion.checks)
+        outcome = await self.keeper.adopt(expansion)
+        self.identity = self._whoami()
+        self.pulse.configure(self._for_pulse())
+        self._note(outcome)
+        if configuration.file.exists and not configuration.errors:
+            self._in_background(self._keep_applied(configuration.file.data))
+        return outcome
+
+    async def _keep_applied(self, data: bytes) -> None:
+        try:
+            await asyncio.to_thread(self.files.keep_applied, data)
+        except AdapterError as error:
+            log.warning("%s", error)
+
+    # --- pulse, nanny --------------------------------------------------------------------------------------------------------
+
+    def root_command(self, line: str | None) -> list[str]:
+        """The argv of a command that lvs.cf wants run as root: only when agent.toml lists exactly this line."""
+        return line.split() if line and line in self.settings.root_commands else []
+
+    def _for_pulse(self) -> PulseConfigure:
+        expansion, settings = self.running.expansion, self.running.config.globals
+        routed = self.settings.dataplane == "kernel"
+        return PulseConfigure(
+            etag=self.running.file.etag,
+            identity=self.identity,
+            addresses=[
+                AddressSpec(address=one.address, prefix=one.prefix, interface=one.interface, label=one.label) for one in expansion.addresses
+            ],
+            forwarding_needed=list(expansion.forwarding_needed) if routed else [],
+            active_command=self.root_command(settings.active_cmd),
+            inactive_command=self.root_command(settings.inactive_cmd),
+        )
+
+    def _whoami(self) -> str:
+        if self.settings.node != "auto":
+            return self.settings.node
+        settings = self.running.config.globals
+        mine = {"primary": (settings.primary, settings.primary_private), "backup": (settings.backup, settings.backup_private)}
+        for identity, hosts in mine.items():
+            addresses = [ip_of(host) or self.names.address(host) for host in hosts if host and host != NO_ADDRESS]
+            if any(address and is_local(address) for address in addresses):
+                return identity
+        return "unknown"
+
+    def _pulse_said(self, event: PulseEvent) -> None:
+        self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)
+
+    def _nanny_said(self, checks: list[CheckInfo]) -> None:
+        changes = self.book.report(checks)
+        if not changes:
+            return
+        pools = self.running.expansion.check_pool
+        self.keeper.touch(pools[change.spec.key] for change in changes if change.spec.key in pools)
+        self.health_changed.set()
+        for up in (True, False):
+            self._tell_changes([change for change in changes if change.up is up], up=up)
+
+    def _tell_changes(self, changes: list[Change], *, up: bool) -> None:
+        severity, word = ("info", "up") if up else ("warning", "down")
+        if len(changes) > SERVERS_TOLD:
+            names = ", ".join(change.spec.key for change in changes[:CHANGES_TOLD])
+            self.events.add("server", severity, f"{len(changes)} real servers are {word}: {names} and {len(changes) - CHANGES_TOLD} more")
+            return
+        for change in changes:
+            virtual, _, server = change.spec.key.partition("/")
+            reason = f": {change.reason}" if change.reason else ""
+            target = f"{change.spec.address}:{change.spec.port}"
+            self.events.add("server", severity, f"real server {server} of {virtual} ({target}) is {word}{reason}", subject=virtual)
+
+    # --- what happened -------------------------------------------------------------------------------------------------------
+
+    def _note(self, outcome: Outcome) -> None:
+        """Events for what a pass over the table found."""
+        if self.keeper.reason != self._plane_reason:
+            self._plane_reason = self.keeper.reason
+            if self.keeper.reason:
+                self.events.add("problem", "error", f"the data plane is not available: {self.keeper.reason}")
+            else:
+                self.events.add("problem", "info", "the data plane is ready")
+        for info in refusals(outcome.newly_failed, None, self.running, ""):
+            self.events.add("problem", "error", f"{info.subject}: {info.reason}")
+        if outcome.repaired:
+            self.events.add("repair", "warning", repair_words(outcome.repaired, self.running))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _timed(receipt: Receipt, duration_s: float) -> Receipt:
+    """The receipt with the time the whole request took."""
+    return msgspec.structs.replace(receipt, duration_s=duration_s)
+
+
+def _as_file(data: bytes) -> ConfigFile:
+    return ConfigFile(data, etag_of(data))
+
+
+def _on_disk(configuration: Configuration) -> OnDisk:
+    file = configuration.file
+    return OnDisk(file.etag, file.exists, configuration.serial, configuration.errors, configuration.warnings)
+
+
+def _first_error(configuration: Configuration) -> str:
+    first = next((one for one in configuration.diagnostics if one.severity == "error"), None)
+    more = f" and {configuration.errors - 1} more" if configuration.errors > 1 else ""
+    return f"line {first.line}: {first.message}{more}" if first else ""
+
+
+def _changes(before: Configuration, after: Configuration) -> str:
+    """What changed, in a line."""
+    changes = [clean(change.words) for change in diff(before.config, after.config)]
+    told = "; ".join(changes[:CHANGES_TOLD])
+    return (
+        f"{told} and {len(changes) - CHANGES_TOLD} more" if len(changes) > CHANGES_TOLD else told or "nothing that matters to the daemons"
+    )

@@ -1,0 +1,153 @@
+"""What is known of the real servers' health: nanny's reports, remembered over restarts of nanny and of lvsd.
+
+Owns which side (up, down, not known) each checked server is on.  It decides nothing about the table.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lvsagent.core.health import CheckSpec, HealthState, describe
+from lvsagent.wire import CheckInfo
+
+SIDES = {
+    HealthState.UP: True,
+    HealthState.FALLING: True,
+    HealthState.DOWN: False,
+    HealthState.RISING: False,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """A server's side as kept in the file.  It holds for this address and port alone."""
+
+    address: str
+    port: int
+    up: bool
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A server changed sides.  ``first``: nothing was known of it before."""
+
+    spec: CheckSpec
+    up: bool
+    first: bool
+    reason: str
+    last_duration_s: float
+
+
+class HealthBook:
+    """Health by check key, for the checks of the running configuration."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._specs: dict[str, CheckSpec] = {}
+        self._infos: dict[str, CheckInfo] = {}
+        self._remembered = self._load()
+        self._changed = False
+        self.sides: dict[str, bool] = {}
+
+    def configure(self, checks: Sequence[CheckSpec]) -> None:
+        """Take over a new set of checks.  A server that moved to another address or port is a new one: nothing is known of it."""
+        before = self._specs
+        self._specs = {spec.key: spec for spec in checks}
+        for key, spec in self._specs.items():
+            old = before.get(key)
+            if old is None:
+                self._recall(spec)
+            elif (old.address, old.port) != (spec.address, spec.port):
+                self._forget(key)
+        for key in before.keys() - self._specs.keys():
+            self._forget(key)
+        self._remembered = {}
+
+    def report(self, checks: Iterable[CheckInfo]) -> list[Change]:
+        """Take over what nanny says; returns who changed sides.  What it does not know yet changes nothing."""
+        changes = []
+        for info in checks:
+            spec = self._specs.get(info.key)
+            if spec is None or not _same_target(info, spec):
+                continue  # said before nanny heard of the newest configuration
+            self._infos[info.key] = info
+            side = SIDES.get(HealthState(info.state)) if info.state in set(HealthState) else None
+            if side is None or self.sides.get(info.key) is side:
+                continue
+            changes.append(Change(spec, side, info.key not in self.sides, info.reason, info.last_duration_s))
+            self.sides[info.key] = side
+            self._changed = True
+        return changes
+
+    def info(self, key: str) -> CheckInfo | None:
+        """The last report of a check, or what is remembered of it; ``None`` when there is no such check."""
+        spec = self._specs.get(key)
+        if spec is None:
+            return None
+        return self._infos.get(key) or self._silent(spec)
+
+    def infos(self) -> list[CheckInfo]:
+        """Every check, in the file's order."""
+        return [self._infos.get(key) or self._silent(spec) for key, spec in self._specs.items()]
+
+    def known(self) -> dict[str, str]:
+        """What a restarted nanny starts from."""
+        return {key: (HealthState.UP if up else HealthState.DOWN).value for key, up in self.sides.items()}
+
+    def save(self) -> None:
+        """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""
+        if not self._changed:
+            return
+        kept = {key: self._entry(self._specs[key], up) for key, up in self.sides.items()}
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        try:
+            fresh.write_bytes(msgspec.json.encode(kept))
+            fresh.replace(self._path)
+            self._changed = False
+        except OSError as error:
+            log.warning("health cannot be kept in %s: %s", self._path, error.strerror)
+
+    def discard(self) -> None:
+        """Forget the file: after a planned stop everything is checked afresh."""
+        self._path.unlink(missing_ok=True)
+
+    def _entry(self, spec: CheckSpec, up: bool) -> Remembered:
+        info = self._infos.get(spec.key)
+        return Remembered(spec.address, spec.port, up, info.since if info else 0.0)
+
+    def _silent(self, spec: CheckSpec) -> CheckInfo:
+        """A check that nanny has not reported yet."""
+        known = self.sides.get(spec.key)
+        state = HealthState.UNKNOWN if known is None else HealthState.UP if known else HealthState.DOWN
+        return CheckInfo(key=spec.key, target=f"{spec.address}:{spec.port}", what=describe(spec), state=state.value)
+
+    def _recall(self, spec: CheckSpec) -> None:
+        kept = self._remembered.get(spec.key)
+        if kept and (kept.address, kept.port) == (spec.address, spec.port):
+            self.sides[spec.key] = kept.up
+            self._changed = True
+
+    def _forget(self, key: str) -> None:
+        self._infos.pop(key, None)
+        if self.sides.pop(key, None) is not None:
+            self._changed = True
+
+    def _load(self) -> Mapping[str, Remembered]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, Remembered])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("health kept in %s cannot be used: %s", self._path, error)
+            return {}
+
+
+def _same_target(info: CheckInfo, spec: CheckSpec) -> bool:
+    return spec.address in info.target and info.target.endswith(str(spec.port))

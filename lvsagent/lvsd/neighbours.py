@@ -1,0 +1,137 @@
+"""lvsd's side of the sockets to supervisor, pulse and nanny: what each last said, and what each is to be told.
+
+Owns the three connections and the newest state of each neighbour.  What follows from it is the director's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+
+from lvsagent.api.contract import Unavailable
+from lvsagent.channel import ChannelClient
+from lvsagent.core.health import CheckSpec
+from lvsagent.messages import (
+    FromNanny,
+    FromPulse,
+    FromSupervisor,
+    NannyConfigure,
+    NannyReport,
+    NannyTrial,
+    NannyTrialDone,
+    PulseAnnounce,
+    PulseConfigure,
+    PulseEvent,
+    PulseState,
+    SupervisorState,
+    TrialOutcome,
+)
+from lvsagent.settings import AgentSettings
+from lvsagent.wire import CheckInfo, ProcessInfo
+
+TRIAL_GRACE_S = 3.0
+
+
+class Supervisor:
+    """What the supervisor says of the processes; empty when lvsd runs without one."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.processes: list[ProcessInfo] = []
+        self.channel = ChannelClient(settings.supervisor_socket, decode=FromSupervisor, on_message=self._heard, on_disconnect=self._lost)
+
+    def _heard(self, message: SupervisorState) -> None:
+        self.processes = message.processes
+
+    def _lost(self) -> None:
+        self.processes = []
+
+
+class Pulse:
+    """pulse: told the addresses, heard about the role."""
+
+    def __init__(self, settings: AgentSettings, on_event: Callable[[PulseEvent], None]) -> None:
+        self.state: PulseState | None = None
+        self._configure: PulseConfigure | None = None
+        self._on_event = on_event
+        self.channel = ChannelClient(
+            settings.pulse_socket, decode=FromPulse, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
+        )
+
+    def configure(self, message: PulseConfigure) -> None:
+        """Say what is wanted, now and at every new connection."""
+        self._configure = message
+        self._tell()
+
+    def announce(self) -> None:
+        """Ask for gratuitous ARP.  Raises Unavailable when pulse is not there or this director is not active."""
+        if self.state is None:
+            raise Unavailable("pulse is not running: nothing can be announced")
+        if self.state.role != "active":
+            raise Unavailable(f"this director is {self.state.role}: only the active one announces the addresses")
+        self.channel.send(PulseAnnounce())
+
+    def _tell(self) -> None:
+        if self._configure is not None:
+            self.channel.send(self._configure)
+
+    def _heard(self, message: PulseState | PulseEvent) -> None:
+        if isinstance(message, PulseState):
+            self.state = message
+        else:
+            self._on_event(message)
+
+    def _lost(self) -> None:
+        self.state = None
+
+
+class Nanny:
+    """nanny: told the checks, heard about their results; runs trials."""
+
+    def __init__(self, settings: AgentSettings, on_report: Callable[[list[CheckInfo]], None], known: Callable[[], dict[str, str]]) -> None:
+        self._checks: Sequence[CheckSpec] | None = None
+        self._on_report = on_report
+        self._known = known
+        self._trials: dict[int, asyncio.Future[list[TrialOutcome]]] = {}
+        self._ids = itertools.count(1)
+        self.channel = ChannelClient(
+            settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
+        )
+
+    def configure(self, checks: Sequence[CheckSpec]) -> None:
+        """Say which checks are wanted, now and at every new connection."""
+        if checks != self._checks:
+            self._checks = checks
+            self._tell()
+
+    async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
+        """Run these checks once.  Raises Unavailable when nanny is not there, goes, or does not answer."""
+        number = next(self._ids)
+        answer: asyncio.Future[list[TrialOutcome]] = asyncio.get_running_loop().create_future()
+        self._trials[number] = answer
+        try:
+            if not self.channel.send(NannyTrial(id=number, checks=list(checks))):
+                raise Unavailable("nanny is not running: nothing can be checked")
+            async with asyncio.timeout(max(check.timeout_s for check in checks) + TRIAL_GRACE_S):
+                return await answer
+        except TimeoutError:
+            raise Unavailable("nanny did not answer in time") from None
+        finally:
+            del self._trials[number]
+
+    def _tell(self) -> None:
+        if self._checks is not None:
+            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known()))
+
+    def _heard(self, message: NannyReport | NannyTrialDone) -> None:
+        if isinstance(message, NannyReport):
+            self._on_report(message.checks)
+            return
+        answer = self._trials.get(message.id)
+        if answer is not None and not answer.done():
+            answer.set_result(message.outcomes)
+
+    def _lost(self) -> None:
+        for answer in self._trials.values():
+            if not answer.done():
+                answer.set_exception(Unavailable("nanny has ended before it answered"))
