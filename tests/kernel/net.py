@@ -50,10 +50,9 @@ def _kept() -> Iterator[None]:
             enter(home.fileno())
 
 
-def ip(*lines: str, family: str = "") -> None:
+def ip(*lines: str) -> None:
     """Run many ``ip`` commands in one process."""
-    command = ["ip", *([family] if family else []), "-batch", "-"]
-    done = subprocess.run(command, input="\n".join(lines) + "\n", text=True, capture_output=True, check=False)
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True, capture_output=True, check=False)
     assert done.returncode == 0, f"{done.stderr}\n{lines}"
 
 
