@@ -150,7 +150,8 @@ class _Run:
             return reasons.program_out_of_time(limit_s)
         finally:
             self._end()
-        return reasons.program_talks_too_much(OUTPUT_LIMIT_BYTES) if len(self.output) > OUTPUT_LIMIT_BYTES else ""
+        too_much = max(len(self.output), len(self.complaint)) > OUTPUT_LIMIT_BYTES
+        return reasons.program_talks_too_much(OUTPUT_LIMIT_BYTES) if too_much else ""
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()

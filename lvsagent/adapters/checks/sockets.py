@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from lvsagent.adapters.checks import reasons
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES, prefix_verdict
-from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.health import CheckSpec, Method, Outcome
 from lvsagent.core.posix_regex import BadPatternError, Translated, translate
 
 SEARCH_PAUSE_S = 0.05
@@ -127,7 +127,7 @@ async def _converse(spec: CheckSpec, search: Search, waiter: Waiter) -> Outcome:
     protocol = socket.IPPROTO_SCTP if spec.protocol == "sctp" else socket.IPPROTO_TCP
     with socket.socket(where[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK, protocol) as sock:
         await _connect(sock, where[1], waiter)
-        if not spec.send and spec.expect is None:
+        if spec.method is Method.CONNECT or (not spec.send and spec.expect is None):
             return Outcome(ok=True, duration_s=waiter.elapsed)
         judge = _Judge(spec, search)
         try:
