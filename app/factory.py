@@ -5,8 +5,6 @@ Owns the order in which the console is put together and nothing else.  A test gi
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import secrets
 import time
 from collections.abc import Callable
@@ -17,21 +15,35 @@ from app import auth, errors, frame, presentation
 from app.passwd import PasswordFile
 from app.services import make_services
 from app.settings import ConsoleSettings
+from app.views import (
+    control,
+    failover,
+    global_settings,
+    login,
+    monitoring_scripts,
+    password,
+    real_servers,
+    redundancy,
+    review,
+    virtual_server,
+    virtual_servers,
+)
+from app.views import help as help_page
 from lvsagent.client import Agent
 
 VIEWS = (
-    "login",
-    "password",
-    "control",
-    "global_settings",
-    "redundancy",
-    "virtual_servers",
-    "virtual_server",
-    "real_servers",
-    "monitoring_scripts",
-    "failover",
-    "review",
-    "help",
+    login,
+    password,
+    control,
+    global_settings,
+    redundancy,
+    virtual_servers,
+    virtual_server,
+    real_servers,
+    monitoring_scripts,
+    failover,
+    review,
+    help_page,
 )
 LARGEST_REQUEST = 1_000_000
 WORDS = ("duration", "size", "number", "rate", "percent", "clock", "iso", "plural", "badge", "host_port")
@@ -61,10 +73,8 @@ def create_app(
     frame.init_app(app, settings, make_services(agent or _real_agent(settings), wall))
     errors.init_app(app)
     auth.init_app(app, settings, auth.Auth(settings, passwords or PasswordFile(settings.password_path), wall, monotonic))
-    for name in VIEWS:
-        module = f"app.views.{name}"
-        if importlib.util.find_spec(module):
-            app.register_blueprint(importlib.import_module(module).blueprint)
+    for view in VIEWS:
+        app.register_blueprint(view.blueprint)
     return app
 
 
