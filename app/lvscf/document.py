@@ -22,15 +22,17 @@ class Block:
     """A block of the file, or the file itself (``kind`` ``""``, ``head`` -1).
 
     ``head`` and ``end`` are line indices: of the head and of the closing brace, or of the last line with content when it is not
-    ``closed``.  ``used`` is false when its head is in error or it stands where it may not.  ``blocks`` are its inner blocks.
+    ``closed``.  ``used`` is false when its head is in error or it stands where it may not.  ``blocks`` are its inner blocks,
+    ``depth`` counts the blocks around it.
     """
 
-    __slots__ = ("blocks", "closed", "end", "head", "kind", "name", "used")
+    __slots__ = ("blocks", "closed", "depth", "end", "head", "kind", "name", "used")
 
-    def __init__(self, kind: str, name: str, head: int, *, used: bool) -> None:
+    def __init__(self, kind: str, name: str, head: int, *, depth: int, used: bool) -> None:
         self.kind = kind
         self.name = name
         self.head = head
+        self.depth = depth
         self.end = head
         self.closed = False
         self.used = used

@@ -8,6 +8,7 @@ blocks when they are not closed.
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,17 +28,12 @@ class Span(NamedTuple):
 
 Content = str | Span
 
-_DEPTH = {"": 0, "virtual": 1, "failover": 1, "server": 2}
-
-
-def depth_of(block: Block) -> int:
-    """How deep the body of a block is."""
-    return _DEPTH[block.kind]
-
-
 def span_of(block: Block) -> Span:
     """The block's lines, head and closing brace included."""
-    return Span(block.head, block.end + 1, depth_of(block))
+    return Span(block.head, block.end + 1, block.depth)
+
+
+_DEEPEST = sys.maxsize
 
 
 class _Inserted(NamedTuple):
@@ -147,7 +143,7 @@ class _Application:
                     continue
             if point not in edits.deleted:
                 self._copy_line(point)
-            self._insert_after(point, span.depth if point == span.stop - 1 else 0, 9)
+            self._insert_after(point, span.depth if point == span.stop - 1 else 0, _DEEPEST)
             at = point + 1
         self._copy(at, span.stop)
 

@@ -43,7 +43,7 @@ class _Structure:
     """The open blocks while the lines go by."""
 
     def __init__(self) -> None:
-        self.root = Block("", "", -1, used=True)
+        self.root = Block("", "", -1, depth=0, used=True)
         self.stack = [self.root]
         self.problems: list[tuple[int, Problem]] = []
         self.last = -1
@@ -77,7 +77,7 @@ class _Structure:
         parent = self.stack[-1]
         used = line.usable and parent.used and self._allowed(index, word, parent)
         name = unquoted(line.args[0]) if line.args else ""
-        block = Block(word if word in BLOCK_WORDS else "?", name, index, used=used)
+        block = Block(word if word in BLOCK_WORDS else "?", name, index, depth=len(self.stack), used=used)
         parent.add(block)
         self.stack.append(block)
         self.awaiting = opens_without_brace(line)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.lvscf.document import Block, Document
-from app.lvscf.edits import Content, Edits, depth_of, longest_in_order, span_of
+from app.lvscf.edits import Content, Edits, longest_in_order, span_of
 from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, Keyword, Level
 from app.lvscf.layout import (
     BODY_INDENT,
@@ -162,7 +162,7 @@ class _Writer:
             block = pending.pop()
             pending += block.blocks
             if not block.closed:
-                self.edits.close_after(block.end, depth_of(block), indent_of(self.document.lines[block.head]) + "}")
+                self.edits.close_after(block.end, block.depth, indent_of(self.document.lines[block.head]) + "}")
 
     def _arrange(self, kind: str, parent: Block, kept: Sequence[Block | None], new: Sequence[Item]) -> None:
         """Put new and moved blocks where they belong among those that stay."""
@@ -192,7 +192,7 @@ class _Writer:
         """Insert a block after ``last``, else before ``first``, else at the end of ``parent``."""
         edits = self.edits
         if last is not None:
-            edits.insert_after(last.end, depth_of(parent), [*[""] * gap, *lines])
+            edits.insert_after(last.end, parent.depth, [*[""] * gap, *lines])
         elif first is not None:
             edits.insert_before(edits.above_comments(first.head), [*lines, *[""] * gap])
         elif not parent.kind:
@@ -200,7 +200,7 @@ class _Writer:
         elif parent.closed:
             edits.insert_before(parent.end, lines)
         else:
-            edits.insert_after(parent.end, depth_of(parent), lines)
+            edits.insert_after(parent.end, parent.depth, lines)
 
 
 class _Place(NamedTuple):
@@ -217,7 +217,7 @@ class _Body:
     def __init__(self, document: Document, block: Block, level: Level) -> None:
         self.document = document
         self.block = block
-        self.depth = depth_of(block)
+        self.depth = block.depth
         self.order = {name: position for position, name in enumerate(BY_LEVEL[level])}
         self.where: dict[str, list[int]] = {}
         self.places: dict[str, _Place] = {}
