@@ -28,6 +28,7 @@ class Span(NamedTuple):
 
 Content = str | Span
 
+
 def span_of(block: Block) -> Span:
     """The block's lines, head and closing brace included."""
     return Span(block.head, block.end + 1, block.depth)
