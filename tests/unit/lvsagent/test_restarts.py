@@ -23,9 +23,10 @@ def test_it_is_started_at_once_and_runs_when_it_answers() -> None:
     child = ChildMachine("nanny")
     assert child.tick(0) is Action.START
     child.started(0)
-    assert child.state is ChildState.STARTING
+    states = [child.state]
     assert child.answered(0.5)
-    assert child.state is ChildState.RUNNING
+    states.append(child.state)
+    assert states == [ChildState.STARTING, ChildState.RUNNING]
     assert not child.answered(1)
 
 
