@@ -22,6 +22,12 @@ from lvsagent.settings import AgentSettings, SettingsError, load_settings
 NAMES = ("lvsd", "pulse", "nanny")
 PREDECESSOR_LIMIT_S = 15.0
 _PAUSE_S = 0.02
+_LATE_IMPORTS = {
+    ("lvsd", "kernel"): ("lvsagent.adapters.ipvs_kernel",),
+    ("lvsd", "userspace"): ("lvsagent.adapters.ipvs_userspace",),
+    ("pulse", "kernel"): ("lvsagent.adapters.links", "lvsagent.adapters.garp"),
+}
+"""What a process would import only when it is needed, which is too late."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +38,7 @@ def run_child(name: str, config: Path, supervisor: int) -> int:
     start_logging(name)
     try:
         settings = load_settings(config)
-        main = _main_of(name)
+        main = _main_of(name, settings)
         process.set_title(name)
         _wait_for_predecessor(settings.runtime_dir / f"{name}.lock")
         if name == "nanny":
@@ -55,9 +61,10 @@ def start_logging(name: str) -> None:
     logging.basicConfig(format=f"{name}: %(levelname)s: %(message)s", level=logging.INFO)
 
 
-def _main_of(name: str) -> Callable[[AgentSettings], int]:
+def _main_of(name: str, settings: AgentSettings) -> Callable[[AgentSettings], int]:
     module = importlib.import_module(f"lvsagent.{name}")
-    importlib.import_module("encodings.idna")  # what the standard library imports only when it is needed
+    for late in ("encodings.idna", *_LATE_IMPORTS.get((name, settings.dataplane), ())):
+        importlib.import_module(late)
     main: Callable[[AgentSettings], int] = module.main
     return main
 

@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 
+from lvsagent.adapters import lifeline
 from lvsagent.adapters.clock import SystemClock
 from lvsagent.api.server import ApiServer
 from lvsagent.lvsd.director import Director
@@ -55,6 +56,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     await director.start()
     api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group)
     await api.start()
+    lifeline.keep_beating()
     tasks = [
         asyncio.create_task(work)
         for work in (
