@@ -256,6 +256,7 @@ class Supervisor:
             self._notifier.stopping("stopping: addresses first, then the table")
             for name in STOP_ORDER:
                 await self._let_go(self._children[name], signal.SIGTERM, STOP_LIMITS_S[name])
+            self._settings.nanny_socket.unlink(missing_ok=True)  # nanny itself may not write there
         if self._channel is not None:
             self._channel.close()
 
