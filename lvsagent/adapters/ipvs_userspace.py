@@ -1,0 +1,377 @@
+"""The userspace data plane: an asyncio TCP balancer behind the Ipvs port, for machines without IPVS or root.
+
+Owns the listening sockets and which connection goes where.  For demonstrations: every forwarding method is done as a proxy, and what a
+proxy cannot do is refused in words.  As in the kernel by default, a client that is held to a server by persistence still gets there after
+its weight became 0.  Removing a real server or a virtual server resets the connections it had: in the kernel they would be forwarded no
+more, and a reset says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import resource
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from app.lvscf.model import Protocol, Scheduler
+from lvsagent.adapters.userspace_connections import Connection, RealServer, Totals, reset
+from lvsagent.core.schedulers import Choosing, Client, fold, scheduler
+from lvsagent.core.table import (
+    AddServer,
+    AddService,
+    Counters,
+    DeleteServer,
+    DeleteService,
+    Entry,
+    Family,
+    Operation,
+    Refusal,
+    Server,
+    ServerKey,
+    Service,
+    ServiceKey,
+    SetServer,
+    SetService,
+    SetTimeouts,
+    Table,
+    Timeouts,
+)
+from lvsagent.ports import DataPlaneInfo
+
+KERNEL_TIMEOUTS = Timeouts(tcp_s=900, tcpfin_s=120, udp_s=300)
+NOTES = (
+    "demonstration data plane: TCP only, not for production",
+    "nat, direct and tunnel are all done as proxy: real servers see this machine's address",
+    "packets are not counted",
+)
+SWEEP_S = 5.0
+ACCEPTS_AT_ONCE = 64
+BACKLOG = 1024
+FILES_SHORT_PAUSE_S = 0.1
+_SHORT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class _Refused(Exception):
+    """An operation that is not carried out; the message is the reason in words."""
+
+
+@dataclass(slots=True)
+class _Template:
+    """Persistence: this client (or network of clients) belongs to that server."""
+
+    server: RealServer
+    until: float
+    connections: set[Connection] = field(default_factory=set)
+
+    def holds(self, now: float) -> bool:
+        return now < self.until or bool(self.connections)
+
+
+@dataclass(slots=True, eq=False)
+class _Virtual:
+    """A virtual server: its listener, its real servers in the order they were added, its clients' templates."""
+
+    key: ServiceKey
+    service: Service
+    listener: socket.socket
+    choosing: Choosing
+    servers: list[RealServer] = field(default_factory=list)
+    templates: dict[int, _Template] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+
+    def find(self, key: ServerKey) -> RealServer:
+        for server in self.servers:
+            if server.key == key:
+                return server
+        raise _Refused(f"real server {key} of {self.key}: no such real server")
+
+    def choose(self, address: str, port: int, now: float) -> tuple[RealServer | None, _Template | None]:
+        """The server for a new client, with the template that holds it there (None without persistence)."""
+        number = int(ipaddress.ip_address(address))
+        timeout_s = self.service.persistence_timeout_s
+        if not timeout_s:
+            return self._schedule(number, port), None
+        bits = 128 if self.key.family is Family.IPV6 else 32
+        network = number >> (bits - self.service.persistence_prefix)
+        template = self.templates.get(network)
+        if template is None or not template.holds(now):
+            server = self._schedule(number, port)
+            if server is None:
+                return None, None
+            template = self.templates[network] = _Template(server, now)
+        template.until = now + timeout_s
+        return template.server, template
+
+    def _schedule(self, number: int, port: int) -> RealServer | None:
+        place = self.choosing.choose(self.servers, Client(fold(number), port))
+        return None if place is None else self.servers[place]
+
+    def forget_templates(self, now: float) -> None:
+        self.templates = {network: template for network, template in self.templates.items() if template.holds(now)}
+
+    def entry(self, now: float) -> Entry:
+        self.forget_templates(now)
+        held = [template.server for template in self.templates.values()]
+        counters = {server.key: server.counters(held.count(server)) for server in self.servers}
+        return Entry(
+            service=self.service,
+            servers={server.key: server.settings for server in self.servers},
+            counters=Counters(
+                connections=self.totals.connections,
+                bytes_in=self.totals.bytes_in,
+                bytes_out=self.totals.bytes_out,
+                active=sum(each.active for each in counters.values()),
+                inactive=sum(each.inactive for each in counters.values()),
+                persistent=len(held),
+            ),
+            server_counters=counters,
+        )
+
+
+class UserspaceIpvs:
+    """The Ipvs port without a kernel.  It listens on each virtual server's address and port + ``port_offset``."""
+
+    def __init__(self, *, port_offset: int = 0) -> None:
+        self._port_offset = port_offset
+        self._virtuals: dict[ServiceKey, _Virtual] = {}
+        self._timeouts = KERNEL_TIMEOUTS
+        self._sweep: asyncio.TimerHandle | None = None
+
+    # --- the port ------------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> DataPlaneInfo:
+        """Get ready: there is nothing that could be missing."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:  # two files a connection
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self._plan_sweep()
+        return DataPlaneInfo(kind="userspace", version="1", notes=NOTES)
+
+    async def read(self) -> Table:
+        """The whole table: nobody else can put anything into it."""
+        now = asyncio.get_running_loop().time()
+        return {key: virtual.entry(now) for key, virtual in self._virtuals.items()}
+
+    async def read_timeouts(self) -> Timeouts:
+        """The idle limits in force."""
+        return self._timeouts
+
+    async def apply(self, operations: Sequence[Operation]) -> tuple[Refusal, ...]:
+        """Carry out what a proxy can."""
+        refusals = []
+        for operation in operations:
+            try:
+                self._carry_out(operation)
+            except _Refused as refused:
+                refusals.append(Refusal(operation, str(refused)))
+        return tuple(refusals)
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for key in list(self._virtuals):
+            self._delete_service(key)
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn of the loop
+
+    def listens(self, key: ServiceKey) -> str:
+        """Where a virtual server can really be reached (``127.0.0.100:8080``), ``""`` when it is not there."""
+        virtual = self._virtuals.get(key)
+        return "" if virtual is None else str(ServerKey(key.address, key.port + self._port_offset))
+
+    # --- operations ----------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, operation: Operation) -> None:
+        match operation:
+            case AddService(key=key, service=service):
+                self._add_service(key, service)
+            case SetService(key=key, service=service):
+                self._set_service(key, service)
+            case DeleteService(key=key):
+                self._delete_service(key)
+            case AddServer(service=of, key=server_key, server=server):
+                self._add_server(self._find(of), server_key, server)
+            case SetServer(service=of, key=server_key, server=server):
+                self._set_server(self._find(of), server_key, server)
+            case DeleteServer(service=of, key=server_key):
+                self._delete_server(self._find(of), server_key)
+            case SetTimeouts(timeouts=timeouts):
+                wanted = {"tcp_s": timeouts.tcp_s, "tcpfin_s": timeouts.tcpfin_s, "udp_s": timeouts.udp_s}
+                self._timeouts = replace(self._timeouts, **{name: value for name, value in wanted.items() if value})
+
+    def _find(self, key: ServiceKey) -> _Virtual:
+        virtual = self._virtuals.get(key)
+        if virtual is None:
+            raise _Refused(f"virtual server {key}: no such virtual server")
+        return virtual
+
+    def _add_service(self, key: ServiceKey, service: Service) -> None:
+        if key in self._virtuals:
+            raise _Refused(f"virtual server {key}: exists already")
+        choosing = _scheduler(key, service)
+        virtual = _Virtual(key, service, self._listen(key), choosing)
+        self._virtuals[key] = virtual
+        self._accept_from(virtual)
+
+    def _set_service(self, key: ServiceKey, service: Service) -> None:
+        virtual = self._find(key)
+        choosing = _scheduler(key, service)
+        before, virtual.service = virtual.service, service
+        if (before.scheduler, before.scheduler_flags) != (service.scheduler, service.scheduler_flags):
+            virtual.choosing = choosing
+            choosing.changed(virtual.servers)
+        if (before.persistence_timeout_s == 0) != (
+            service.persistence_timeout_s == 0
+        ) or before.persistence_prefix != service.persistence_prefix:
+            virtual.templates.clear()
+
+    def _delete_service(self, key: ServiceKey) -> None:
+        virtual = self._find(key)
+        del self._virtuals[key]
+        asyncio.get_running_loop().remove_reader(virtual.listener)
+        virtual.listener.close()
+        for server in virtual.servers:
+            _cut_all(server)
+
+    def _add_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+        if any(server.key == key for server in virtual.servers):
+            raise _Refused(f"real server {key} of {virtual.key}: exists already")
+        self._check_server(virtual, key, settings)
+        virtual.servers.append(RealServer(weight=settings.weight, key=key, settings=settings))
+        virtual.choosing.changed(virtual.servers)
+
+    def _set_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+        server = virtual.find(key)
+        self._check_server(virtual, key, settings)
+        server.apply(settings)
+        virtual.choosing.changed(virtual.servers)
+
+    def _delete_server(self, virtual: _Virtual, key: ServerKey) -> None:
+        server = virtual.find(key)
+        place = virtual.servers.index(server)
+        del virtual.servers[place]
+        virtual.templates = {network: template for network, template in virtual.templates.items() if template.server is not server}
+        virtual.choosing.changed(virtual.servers, removed=place)
+        _cut_all(server)
+
+    def _check_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+        subject = f"real server {key} of {virtual.key}"
+        if settings.weight < 0 or settings.lower_threshold > settings.upper_threshold:
+            raise _Refused(f"{subject}: weight or thresholds out of range")
+        if not 0 < key.port < 65536:
+            raise _Refused(f"{subject}: the demonstration data plane needs its port")
+        if key == ServerKey(virtual.key.address, virtual.key.port + self._port_offset):
+            raise _Refused(f"{subject}: it is the virtual server itself")
+
+    # --- listening -----------------------------------------------------------------------------------------------------------
+
+    def _listen(self, key: ServiceKey) -> socket.socket:
+        port = key.port + self._port_offset
+        if not 0 < port < 65536:
+            raise _Refused(
+                f"virtual server {key}: cannot listen on port {port} (port {key.port} + userspace_port_offset {self._port_offset})"
+            )
+        listener = socket.socket(
+            socket.AF_INET6 if key.family is Family.IPV6 else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        )
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if key.family is Family.IPV6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((key.address, port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise _Refused(f"virtual server {key}: {_listen_words(key, port, error)}") from error
+        return listener
+
+    def _accept_from(self, virtual: _Virtual) -> None:
+        if virtual.listener.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(virtual.listener, self._accept, virtual)
+
+    def _accept(self, virtual: _Virtual) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                client, address = virtual.listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in _SHORT_OF_FILES:  # callers wait in the kernel's queue meanwhile
+                    loop = asyncio.get_running_loop()
+                    loop.remove_reader(virtual.listener)
+                    loop.call_later(FILES_SHORT_PAUSE_S, self._accept_from, virtual)
+                return
+            client.setblocking(False)
+            self._admit(virtual, client, address)
+
+    def _admit(self, virtual: _Virtual, client: socket.socket, address: tuple[str, int]) -> None:
+        server, template = virtual.choose(address[0].partition("%")[0], address[1], asyncio.get_running_loop().time())
+        if server is None:
+            reset(client)
+            return
+        connection = Connection(client, server, virtual.totals, _let_go(template))
+        if template is not None:
+            template.connections.add(connection)
+
+    # --- idle connections ----------------------------------------------------------------------------------------------------
+
+    def _plan_sweep(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """What the kernel would have forgotten by now: connections idle beyond the timeouts, and old templates."""
+        now = asyncio.get_running_loop().time()
+        for virtual in self._virtuals.values():
+            virtual.forget_templates(now)
+            for server in virtual.servers:
+                for connection in list(server.connections):
+                    limit_s = self._timeouts.tcp_s if connection.established else self._timeouts.tcpfin_s
+                    if now - connection.last_activity > limit_s:
+                        connection.cut()
+        self._plan_sweep()
+
+
+def _let_go(template: _Template | None) -> Callable[[Connection], None]:
+    return (lambda _connection: None) if template is None else template.connections.discard
+
+
+def _cut_all(server: RealServer) -> None:
+    for connection in list(server.connections):
+        connection.cut()
+
+
+def _scheduler(key: ServiceKey, service: Service) -> Choosing:
+    """The scheduler of a virtual server that can be served.  Raises _Refused for one that cannot."""
+    if key.fwmark:
+        raise _Refused(f"virtual server {key}: the demonstration data plane sees no firewall marks")
+    if key.protocol is not Protocol.TCP:
+        raise _Refused(f"virtual server {key}: the demonstration data plane carries tcp only, not {key.protocol}")
+    unable = {"one-packet scheduling": service.one_packet, f"persistence engine {service.persistence_engine}": service.persistence_engine}
+    for what in [what for what, asked in unable.items() if asked]:
+        raise _Refused(f"virtual server {key}: the demonstration data plane has no {what}")
+    if not 0 <= service.persistence_prefix <= (128 if key.family is Family.IPV6 else 32):
+        raise _Refused(f"virtual server {key}: persistence netmask /{service.persistence_prefix} out of range")
+    choosing = scheduler(service.scheduler, service.scheduler_flags)
+    if choosing is None:
+        known = service.scheduler in set(Scheduler)
+        lacking = "the demonstration data plane has rr, wrr, lc, wlc and sh only" if known else "module missing"
+        raise _Refused(f"scheduler {service.scheduler}: {lacking}")
+    return choosing
+
+
+_LISTEN_WORDS: Mapping[int, str] = {
+    errno.EADDRNOTAVAIL: "address {address} is not on this machine, and the demonstration data plane adds none (any of 127.0.0.0/8 works)",
+    errno.EADDRINUSE: "port {port} of {address} is in use by another program",
+    errno.EACCES: "port {port} needs root; set userspace_port_offset",
+    errno.EMFILE: "too many open files: the demonstration data plane needs one for each virtual server",
+}
+
+
+def _listen_words(key: ServiceKey, port: int, error: OSError) -> str:
+    words = _LISTEN_WORDS.get(error.errno or 0)
+    if words is None:
+        return f"cannot listen on port {port} of {key.address}: {(error.strerror or str(error)).lower()}"
+    return words.format(address=key.address, port=port)
