@@ -25,7 +25,7 @@ class GlobalSettingsForm(ScreenForm):
     groups = (
         Group("This director pair", ("primary", "primary_private", "rsh_command", "service")),
         Group("Idle connections", ("tcp_timeout", "tcpfin_timeout", "udp_timeout")),
-        Group("Use network type", ("network",)),
+        Group("Forwarding", ("network",)),
         Group(
             "NAT router", ("nat_router_ip", "nat_nmask", "nat_router_device"), "Used with NAT only; kept in lvs.cf with the other types."
         ),
@@ -44,7 +44,7 @@ class GlobalSettingsForm(ScreenForm):
     rsh_command = Setting(
         "Sync tool",
         Choice(SYNC_TOOLS, refused=(("rsh", RSH_REFUSED),)),
-        About(keyword="rsh_command", control="radio", piranha="ssh", help="How the load of a real server is asked for."),
+        About(keyword="rsh_command", control="radio", piranha="ssh", help="How the load of a real server is asked for. While the file says rsh, nothing is asked."),
     )
     service = Setting(
         "LVS type",

@@ -113,6 +113,11 @@ class RedundancyForm(ScreenForm):
 
 
 def switched(config: Config, on: bool) -> Config:
-    """ENABLE or DISABLE the redundant director; enabling turns the heartbeat on, as Piranha's button did."""
+    """ENABLE or DISABLE the redundant director; enabling turns the heartbeat on, as Piranha's button did.
+
+    Raises ValueError when there is none to enable.
+    """
     settings = config.globals
+    if on and settings.backup == NO_ADDRESS:
+        raise ValueError("There is no redundant director to enable: give its public IP and ACCEPT first.")
     return replace(config, globals=replace(settings, backup_active=on, heartbeat=settings.heartbeat or on))

@@ -137,7 +137,7 @@ def decide(screen: Screen) -> ResponseReturnValue:
         made = draft(basis, screen.change(basis.config))
     except LookupError:
         return gone(screen)
-    except ValueError as error:  # the writer: a value that lvs.cf has no way to say
+    except ValueError as error:  # the change itself, or the writer: a value that lvs.cf has no way to say
         return screen.show(Notes(words=(str(error),))), 422
     if made is None:
         flash("There was nothing to change: lvs.cf says so already.", "info")
