@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
         if whole >= size:
             rest = whole % size // small
             return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 and whole != seconds else f"{whole} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 and abs(seconds - whole) >= 0.05 else f"{whole} s"
 
 
 def since(at: float, now: float) -> str:
