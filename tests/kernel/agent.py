@@ -1,0 +1,158 @@
+"""The real agent on the article's director: ``lvsagent run`` with an lvs.cf, as an administrator would start it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lvsagent.client import AgentClient, AgentDown
+from lvsagent.wire import Receipt, State
+from tests.kernel import cluster as lab
+from tests.kernel import net
+from tests.waiting import until
+
+START_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 20.0
+NAMES = ("supervisor", "lvsd", "pulse", "nanny")
+
+GLOBALS = """\
+serial_no = 1
+primary = 192.0.2.11
+primary_private = 10.11.12.11
+service = lvs
+backup_active = 0
+backup = 0.0.0.0
+heartbeat = 1
+heartbeat_port = 539
+keepalive = 6
+deadtime = 18
+network = {network}
+"""
+NAT_ROUTER = f"nat_router = {lab.NAT_ROUTER} eth0:1\nnat_nmask = 255.255.255.0\n"
+
+
+def virtual(name: str = "http", *lines: str, address: str = f"{lab.VIP} eth1:1", servers: dict[str, str] | None = None) -> str:
+    """A virtual server as the console would write it; ``lines`` come last, so they win over what is usual here."""
+    body = [
+        "active = 1",
+        f"address = {address}",
+        "vip_nmask = 255.255.255.0",
+        "port = 80",
+        "scheduler = rr",
+        "timeout = 1",
+        "reentry = 1",
+        *lines,
+    ]
+    text = [f"virtual {name} {{", *(f"     {line}" for line in body)]
+    for server, at in (servers if servers is not None else lab.ADDRESSES).items():
+        text += [f"     server {server} {{", f"         address = {at}", "         active = 1", "         weight = 1", "     }"]
+    return "\n".join([*text, "}", ""])
+
+
+def lvs_cf(*blocks: str, network: str = "nat") -> str:
+    """A whole lvs.cf for one director."""
+    return GLOBALS.format(network=network) + (NAT_ROUTER if network == "nat" else "") + "".join(blocks)
+
+
+class Agent:
+    """One agent on ``lefty``, its files in a folder of its own."""
+
+    def __init__(self, text: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="agent-", dir="/run/tmp"))
+        self.folder.chmod(0o755)
+        self.lvs_cf = self.folder / "lvs.cf"
+        self.lvs_cf.write_text(text)
+        self.settings = self.folder / "agent.toml"
+        self.settings.write_text(
+            f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
+            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\n'
+        )
+        self.client = AgentClient(self.folder / "run" / "agent.sock")
+        self._log = (self.folder / "log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """As an administrator would, in the director's namespace; ready when the API answers."""
+        command = [sys.executable, "-P", "-m", "lvsagent.cli", "run", "--config", str(self.settings)]
+        with net.namespace("lefty"):
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+            )
+        until(self.answers, START_LIMIT_S, self.log)
+
+    def answers(self) -> bool:
+        """Whether all of its processes run and the API says so."""
+        try:
+            running = {process.name for process in self.client.state().processes if process.state == "running"}
+        except AgentDown:
+            return False
+        return running == set(NAMES)
+
+    def log(self) -> str:
+        """What it wrote."""
+        return "the agent is not as it should be:\n" + (self.folder / "log").read_text()
+
+    def state(self) -> State:
+        return self.client.state(servers=True)
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {process.name: process.pid for process in self.client.state().processes}
+
+    def put(self, text: str) -> Receipt:
+        """ACCEPT: write lvs.cf through the API."""
+        return self.client.put_config(text, if_match=self.client.config().etag)
+
+    def serve(self, text: str) -> Receipt:
+        """Accept a configuration and wait until every enabled real server is up and every address is there."""
+        receipt = self.put(text)
+        until(self.settled, SETTLE_LIMIT_S, lambda: f"{self.state()}\n{self.log()}")
+        return receipt
+
+    def settled(self) -> bool:
+        """Everything that lvs.cf asks for is in force."""
+        state = self.state()
+        served = all(virtual.up == virtual.enabled for virtual in state.virtual_servers if virtual.state != "inactive")
+        addresses = {address.state for address in state.role.addresses}
+        expected = {virtual.address for virtual in state.virtual_servers if virtual.state != "inactive" and virtual.address}
+        there = expected <= {address.address for address in state.role.addresses}
+        return state.config.in_step and served and there and addresses <= {"present"} and state.role.role == "active"
+
+    def stop(self) -> int:
+        """A planned stop; the exit status."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(START_LIMIT_S)
+
+    def kill_all(self) -> None:
+        """kill -9 of every process, the supervisor first."""
+        pids = self.pids()
+        for name in NAMES:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pids[name], signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(START_LIMIT_S)
+
+    def close(self) -> None:
+        """Nothing of it runs afterwards."""
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        self._log.close()
+
+
+@contextlib.contextmanager
+def running(text: str) -> Iterator[Agent]:
+    """An agent that serves ``text``."""
+    agent = Agent(text)
+    try:
+        agent.start()
+        until(agent.settled, SETTLE_LIMIT_S, lambda: f"{agent.state()}\n{agent.log()}")
+        yield agent
+    finally:
+        agent.close()
