@@ -15,9 +15,8 @@ import secrets
 import signal
 import socket
 import ssl
-import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from app.certificate import ensure_certificate, fingerprint, write_private
 from app.factory import create_app
 from app.settings import DEFAULT_PATH, ConsoleSettings, SettingsError, check_settings, load_settings, override
 
-SILENT_CLIENT_S = 20
-"""A client that says nothing for so long in the middle of a request or a handshake gives its thread back."""
+SILENT_CLIENT_S = 10.0
+"""A client that says nothing for so long in the middle of a handshake or a request gives its thread back."""
 KEY_BYTES = 32
 
 
@@ -40,6 +39,8 @@ class StartError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the console until SIGTERM or Ctrl-C."""
     arguments = _arguments(argv)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))  # until gunicorn listens to them itself
     try:
         settings = override(_settings(arguments.config), port=arguments.port, bind=arguments.bind)
         key = secret_key(Path(settings.state_dir))
@@ -80,7 +81,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,  # noqa: S108 -- gunicorn's heartbeat, not a file of ours
         }
         if self._files is not None:
-            wanted |= {"certfile": str(self._files[0]), "keyfile": str(self._files[1]), "ssl_context": _modern_tls}
+            context = _tls_context(self._files)
+            wanted |= {"certfile": str(self._files[0]), "keyfile": str(self._files[1]), "ssl_context": lambda _config, _default: context}
         for name, value in wanted.items():
             self.cfg.set(name, value)
 
@@ -102,9 +104,6 @@ def listen(settings: ConsoleSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections inherit these: gunicorn itself would wait for a silent client for ever.
-    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENT_CLIENT_S, 0))
     try:
         listener.bind((settings.bind, settings.port))
         listener.listen(256)
@@ -170,9 +169,38 @@ def certificate_files(settings: ConsoleSettings) -> tuple[Path, Path] | None:
     return files
 
 
-def _modern_tls(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    context = default()
+class PatientSocket(ssl.SSLSocket):
+    """A connection that waits for its client, but not for ever as gunicorn would: silence counts as gone."""
+
+    def settimeout(self, value: float | None) -> None:
+        super().settimeout(SILENT_CLIENT_S if value is None else value)
+
+    def setblocking(self, flag: bool) -> None:
+        self.settimeout(None if flag else 0.0)
+
+    def do_handshake(self, block: bool = False) -> None:
+        with _silence_is_gone():
+            super().do_handshake(block)
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        with _silence_is_gone():
+            return super().recv(buflen, flags)
+
+
+@contextlib.contextmanager
+def _silence_is_gone() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise ConnectionResetError(errno.ECONNRESET, "the client fell silent") from None
+
+
+def _tls_context(files: tuple[Path, Path]) -> ssl.SSLContext:
+    """Made once at start, so that the worker needs neither the key file nor time for it later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(*files)
+    context.sslsocket_class = PatientSocket
     return context
 
 
@@ -191,5 +219,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
