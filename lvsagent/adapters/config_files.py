@@ -185,9 +185,11 @@ class ConfigFilesOnDisk:
         data = _content(self._previous / f"{etag}.cf")
         return None if data is None else ConfigFile(data, etag_of(data))
 
-    def keep_applied(self, data: bytes) -> None:
-        """Keep ``data`` as the configuration that was last taken over without errors."""
-        replace_file(self._applied, data, self._files)
+    def keep_applied(self, file: ConfigFile) -> None:
+        """Keep ``file`` as the configuration that was last taken over without errors."""
+        kept = self.applied()
+        if kept is None or kept.etag != file.etag:
+            replace_file(self._applied, file.data, self._files)
 
     def applied(self) -> ConfigFile | None:
         """The configuration that was last taken over without errors, if there ever was one."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from app.lvscf import ip_of
 from app.lvscf.model import NO_ADDRESS, Config, Forwarding, HostDevice, Protocol, RealServer, ServiceKind, VirtualServer
+from lvsagent.core.addresses import Address
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
@@ -42,16 +43,6 @@ class Problem:
     code: str
     message: str
     virtual: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualAddress:
-    """An address that the active director carries; ``label`` is the alias as lvs.cf has it."""
-
-    address: str
-    prefix: int
-    interface: str
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ class Expansion:
     check_pool: Mapping[str, ServiceKey] = field(default_factory=dict)
     named: frozenset[ServiceKey] = frozenset()
     failed: Mapping[int, str] = field(default_factory=dict)
-    addresses: tuple[VirtualAddress, ...] = ()
+    addresses: tuple[Address, ...] = ()
     forwarding_needed: tuple[str, ...] = ()
     timeouts: Timeouts = NO_TIMEOUTS
     problems: tuple[Problem, ...] = ()
@@ -111,9 +102,11 @@ def clean(text: str) -> str:
 
 def host_names(config: Config) -> frozenset[str]:
     """The names in ``config`` that have to be resolved before ``expand`` (literal addresses left out)."""
-    names = set()
-    if config.globals.nat_router:
-        names.add(config.globals.nat_router.host)
+    settings = config.globals
+    directors = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
+    names = {host for host in directors if host}
+    if settings.nat_router:
+        names.add(settings.nat_router.host)
     for virtual in config.virtual:
         if virtual.address:
             names.add(virtual.address.host)
@@ -181,7 +174,7 @@ class _Reading:
         self._check_pool: dict[str, ServiceKey] = {}
         self._named: set[ServiceKey] = set()
         self._failed: dict[int, str] = {}
-        self._addresses: dict[str, VirtualAddress] = {}
+        self._addresses: dict[str, Address] = {}
         self._problems: list[Problem] = []
         self._resolved = True
 
@@ -354,9 +347,9 @@ class _Reading:
         if length is None:
             length = host_prefix(family(address))
             self._problems.append(Problem("warning", "netmask", f"{clean(mask)} is no netmask: {address} is put up as /{length}", place))
-        wanted = VirtualAddress(address, length, clean(place_of.interface), clean(place_of.device))
+        wanted = Address(address, length, clean(place_of.interface), clean(place_of.device))
         first = self._addresses.setdefault(address, wanted)
-        if first != wanted:
+        if (first, first.label) != (wanted, wanted.label):
             used, unused = (f"{address}/{way.prefix} on {way.label}" for way in (first, wanted))
             message = f"{address} is asked for twice in different ways: {used} is put up, {unused} is not"
             self._problems.append(Problem("warning", "address-twice", message, place))

@@ -148,7 +148,7 @@ def _detail(operation: Operation, have: Table) -> str:
     words = ""
     match operation:
         case AddService(_, service):
-            words = ", ".join(_service_facts(service).values())
+            words = ", ".join(f"{fact} {value}" for fact, value in _service_facts(service).items())
         case SetService(key, service):
             words = _service_change(have[key].service, service)
         case AddServer(_, _, server):
@@ -184,22 +184,23 @@ def server_name(service: ServiceKey, key: ServerKey, names: Names) -> str:
 
 
 def _service_facts(service: Service) -> dict[str, str]:
-    facts = {"scheduler": f"scheduler {service.scheduler}"}
+    """Setting by setting; one that is off is not there."""
+    facts = {"scheduler": service.scheduler}
     if service.scheduler_flags:
-        facts["flags"] = f"scheduler flags {', '.join(sorted(service.scheduler_flags))}"
+        facts["scheduler flags"] = ", ".join(sorted(service.scheduler_flags))
     if service.persistence_timeout_s:
-        facts["persistence"] = f"persistent {service.persistence_timeout_s} s, clients by /{service.persistence_prefix}"
+        facts["persistence"] = f"{service.persistence_timeout_s} s, clients by /{service.persistence_prefix}"
     if service.one_packet:
-        facts["one_packet"] = "each packet for itself"
+        facts["one packet"] = "on"
     if service.persistence_engine:
-        facts["engine"] = f"persistence engine {service.persistence_engine}"
+        facts["persistence engine"] = service.persistence_engine
     return facts
 
 
 def _service_change(before: Service, after: Service) -> str:
     old, new = _service_facts(before), _service_facts(after)
     facts = [fact for fact in dict.fromkeys([*new, *old]) if old.get(fact) != new.get(fact)]
-    return ", ".join(f"{old.get(fact) or 'not ' + new[fact]} → {new.get(fact) or 'not ' + old[fact]}" for fact in facts)
+    return ", ".join(f"{fact} {old.get(fact, 'off')} → {new.get(fact, 'off')}" for fact in facts)
 
 
 def server_words(server: Server) -> str:

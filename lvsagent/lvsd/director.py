@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from app.lvscf import NO_ADDRESS, diff, ip_of
+from app.lvscf import diff, ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
 from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
 from lvsagent.core.desired import clean, host_names
+from lvsagent.core.identity import identify, redundancy_wanted
+from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import Change, HealthBook
@@ -74,6 +76,7 @@ class Director:
         self._stamp = Stamp()
         self._plane_reason = ""
         self._writing = asyncio.Lock()
+        self._keeping = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
 
     # --- life ----------------------------------------------------------------------------------------------------------------
@@ -291,20 +294,23 @@ class Director:
         self.pulse.configure(self._for_pulse())
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
-            self._in_background(self._keep_applied(configuration.file.data))
+            self._in_background(self._keep_applied(configuration.file))
         return outcome
 
-    async def _keep_applied(self, data: bytes) -> None:
-        try:
-            await asyncio.to_thread(self.files.keep_applied, data)
-        except AdapterError as error:
-            log.warning("%s", error)
+    async def _keep_applied(self, file: ConfigFile) -> None:
+        async with self._keeping:
+            if file != self.running.file:
+                return  # a newer one is on its way
+            try:
+                await asyncio.to_thread(self.files.keep_applied, file)
+            except AdapterError as error:
+                log.warning("%s", error)
 
     # --- pulse, nanny --------------------------------------------------------------------------------------------------------
 
-    def root_command(self, line: str | None) -> list[str]:
+    def root_command(self, line: str | None) -> tuple[str, ...]:
         """The argv of a command that lvs.cf wants run as root: only when agent.toml lists exactly this line."""
-        return line.split() if line and line in self.settings.root_commands else []
+        return permitted(line, self.settings.root_commands) or () if line else ()
 
     def _for_pulse(self) -> PulseConfigure:
         expansion, settings = self.running.expansion, self.running.config.globals
@@ -316,20 +322,17 @@ class Director:
                 AddressSpec(address=one.address, prefix=one.prefix, interface=one.interface, label=one.label) for one in expansion.addresses
             ],
             forwarding_needed=list(expansion.forwarding_needed) if routed else [],
-            active_command=self.root_command(settings.active_cmd),
-            inactive_command=self.root_command(settings.inactive_cmd),
+            active_command=list(self.root_command(settings.active_cmd)),
+            inactive_command=list(self.root_command(settings.inactive_cmd)),
+            redundant=redundancy_wanted(settings),
         )
 
     def _whoami(self) -> str:
-        if self.settings.node != "auto":
-            return self.settings.node
         settings = self.running.config.globals
-        mine = {"primary": (settings.primary, settings.primary_private), "backup": (settings.backup, settings.backup_private)}
-        for identity, hosts in mine.items():
-            addresses = [ip_of(host) or self.names.address(host) for host in hosts if host and host != NO_ADDRESS]
-            if any(address and is_local(address) for address in addresses):
-                return identity
-        return "unknown"
+        hosts = [settings.primary, settings.primary_private, settings.backup, settings.backup_private]
+        resolved = {host: address for host in hosts if host and (address := self.names.address(host))}
+        addresses = [address for host in hosts if host and (address := resolved.get(host) or ip_of(host))]
+        return identify(self.settings.node, settings, [address for address in addresses if is_local(address)], resolved)
 
     def _pulse_said(self, event: PulseEvent) -> None:
         self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)
@@ -353,8 +356,9 @@ class Director:
         for change in changes:
             virtual, _, server = change.spec.key.partition("/")
             reason = f": {change.reason}" if change.reason else ""
-            target = f"{change.spec.address}:{change.spec.port}"
-            self.events.add("server", severity, f"real server {server} of {virtual} ({target}) is {word}{reason}", subject=virtual)
+            self.events.add(
+                "server", severity, f"real server {server} of {virtual} ({change.spec.target}) is {word}{reason}", subject=virtual
+            )
 
     # --- what happened -------------------------------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class HealthBook:
         changes = []
         for info in checks:
             spec = self._specs.get(info.key)
-            if spec is None or not _same_target(info, spec):
+            if spec is None or info.target != spec.target:
                 continue  # said before nanny heard of the newest configuration
             self._infos[info.key] = info
             side = SIDES.get(HealthState(info.state)) if info.state in set(HealthState) else None
@@ -126,7 +126,7 @@ class HealthBook:
         """A check that nanny has not reported yet."""
         known = self.sides.get(spec.key)
         state = HealthState.UNKNOWN if known is None else HealthState.UP if known else HealthState.DOWN
-        return CheckInfo(key=spec.key, target=f"{spec.address}:{spec.port}", what=describe(spec), state=state.value)
+        return CheckInfo(key=spec.key, target=spec.target, what=describe(spec), state=state.value)
 
     def _recall(self, spec: CheckSpec) -> None:
         kept = self._remembered.get(spec.key)
@@ -147,7 +147,3 @@ class HealthBook:
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("health kept in %s cannot be used: %s", self._path, error)
             return {}
-
-
-def _same_target(info: CheckInfo, spec: CheckSpec) -> bool:
-    return spec.address in info.target and info.target.endswith(str(spec.port))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from lvsagent.core.desired import VirtualAddress, awaited, clean
+from lvsagent.core.addresses import Address
+from lvsagent.core.desired import awaited, clean
 from lvsagent.core.plan import Names, server_name, server_words, service_of, steps
 from lvsagent.core.table import Operation, ServerKey, ServiceKey, Table
 from lvsagent.lvsd.configuration import Configuration
@@ -50,7 +51,7 @@ def _awaited_steps(after: Configuration, sides: Mapping[str, bool], have: Table,
             yield PlanStep(action="add", what="real server", name=server_name(key, member.key, names), detail=detail)
 
 
-def _address_steps(before: Collection[VirtualAddress], after: Collection[VirtualAddress]) -> Iterator[PlanStep]:
+def _address_steps(before: Collection[Address], after: Collection[Address]) -> Iterator[PlanStep]:
     for action, addresses, others in (("add", after, set(before)), ("remove", before, set(after))):
         for one in addresses:
             if one not in others:

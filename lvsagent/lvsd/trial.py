@@ -54,7 +54,7 @@ def _specs(director: Director, virtual: VirtualServer) -> list[CheckSpec | None]
 def _result(server: str, spec: CheckSpec | None, outcome: TrialOutcome | None) -> TrialResult:
     if spec is None:
         return _told(server, target="", what="", ok=False, reason="its name cannot be resolved")
-    target = f"{spec.address}:{spec.port}"
+    target = spec.target
     if spec.method is Method.NONE:
         return _told(server, target=target, what=describe(spec), ok=True, reason="there is nothing to check")
     if outcome is None:
