@@ -270,6 +270,8 @@ class UserspaceIpvs:
 
     def _listen(self, key: ServiceKey) -> socket.socket:
         port = key.port + self._port_offset
+        if ipaddress.ip_address(key.address).is_unspecified:
+            raise _Refused(f"virtual server {key}: {key.address} is no address of a virtual server")
         if not 0 < port < 65536:
             raise _Refused(
                 f"virtual server {key}: cannot listen on port {port} (port {key.port} + userspace_port_offset {self._port_offset})"
