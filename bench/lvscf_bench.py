@@ -90,7 +90,13 @@ def measure(virtual: int, real: int) -> dict[str, float]:
         new = with_one_weight(reading.config, weight)
         write_s, written = timed(lambda: write(document, new))  # noqa: B023 -- called at once
         assert len(written) - len(text) in range(5)
-        figures = {"parse_s": parse_s, "read_s": read_s, "validate_s": validate_s, "write_s": write_s, "load_s": parse_s + read_s + validate_s}
+        figures = {
+            "parse_s": parse_s,
+            "read_s": read_s,
+            "validate_s": validate_s,
+            "write_s": write_s,
+            "load_s": parse_s + read_s + validate_s,
+        }
         best = {name: min(figure, best.get(name, figure)) for name, figure in figures.items()}
         del document, reading, new, written
     best["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -100,7 +106,9 @@ def measure(virtual: int, real: int) -> dict[str, float]:
 
 def in_own_process(virtual: int, real: int) -> dict[str, float]:
     """``measure`` in a fresh interpreter."""
-    done = subprocess.run([sys.executable, "-m", "bench.lvscf_bench", "--measure", str(virtual), str(real)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.lvscf_bench", "--measure", str(virtual), str(real)], check=True, capture_output=True, text=True
+    )
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
