@@ -121,6 +121,7 @@ def running_demo(before: Callable[[Path], None] = lambda _folder: None) -> Itera
             demo = Demo(folder, password.group(1), record["console_url"], record["virtual_url"], record["ports"]["web"], record["pids"])
             try:
                 yield demo
+                assert process.poll() is None, f"the demonstration has ended by itself: {output.read_text()}"
             finally:
                 for stack in demo.replaced.values():
                     stack.close()
