@@ -197,7 +197,7 @@ class ConfigFilesOnDisk:
         return None if data is None else ConfigFile(data, etag_of(data))
 
     def _forget_all_but(self, etag: str) -> None:
-        for path in self._previous.glob("*.cf"):
+        for path in self._previous.glob("*"):  # what a crash left half written, too
             if path.name != f"{etag}.cf":
                 with contextlib.suppress(OSError):
                     path.unlink()
@@ -218,13 +218,15 @@ def _content(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise AdapterError(f"{path} cannot be read: {_words(error)}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise AdapterError(f"{path} cannot be read: it is not a regular file")
-            if found.st_size > LARGEST_BYTES:
-                raise AdapterError(f"{path} cannot be read: it is larger than {LARGEST_BYTES // 1024 // 1024} MiB")
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise AdapterError(f"{path} cannot be read: it is not a regular file")
+        if found.st_size > LARGEST_BYTES:
+            raise AdapterError(f"{path} cannot be read: it is larger than {LARGEST_BYTES // 1024 // 1024} MiB")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(LARGEST_BYTES)
-        except OSError as error:
-            raise AdapterError(f"{path} cannot be read: {_words(error)}") from error
+    except OSError as error:
+        raise AdapterError(f"{path} cannot be read: {_words(error)}") from error
+    finally:
+        os.close(descriptor)
