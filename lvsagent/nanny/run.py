@@ -38,7 +38,7 @@ async def _run(settings: AgentSettings) -> None:
         checks,
         SystemClock(),
         lambda message: [listener.broadcast(message) for listener in listeners],
-        max_running=max(1, min(MAX_RUNNING, _raise_file_limit() - KEPT_FILES)),
+        max_running=max(1, min(MAX_RUNNING, raise_file_limit() - KEPT_FILES)),
     )
 
     def welcome(connection: channel.Connection) -> None:
@@ -78,7 +78,7 @@ def _own_programs(settings: AgentSettings) -> bool:
         return False
 
 
-def _raise_file_limit() -> int:
+def raise_file_limit() -> int:
     """As many open files as this process may have; returns how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
