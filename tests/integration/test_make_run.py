@@ -87,14 +87,17 @@ class Run:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def family(self) -> list[int]:
-        """Every process that this run started and that is still there."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdecimal():
-                with contextlib.suppress(OSError):
-                    if f"RUN_MARK={self.mark}".encode() in (folder / "environ").read_bytes():
-                        found.append(int(folder.name))
-        return found
+        """Every process that this run started and that is still there.
+
+        A process that gave itself a title has no environment left to read, but has the checkout's libraries in its memory.
+        """
+        return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal() and self._is_ours(folder)]
+
+    def _is_ours(self, process: Path) -> bool:
+        with contextlib.suppress(OSError):
+            marked = f"RUN_MARK={self.mark}".encode() in (process / "environ").read_bytes()
+            return marked or os.fsencode(self.folder) + b"/" in (process / "maps").read_bytes()
+        return False
 
     def wait_until_nothing_is_left(self, limit_s: float = 15) -> None:
         self.process.wait(limit_s)
@@ -181,6 +184,7 @@ class TestFromAFreshClone:
         give(checkout, "root", "root")
         with Run(checkout) as run:
             run.ready()
+            assert len(run.family()) >= 10
             owners = {Path(f"/proc/{pid}/comm").read_text().strip(): Path(f"/proc/{pid}").stat().st_uid for pid in run.family()}
             assert owners["nanny"] != 0
             assert owners["lvsd"] == 0
