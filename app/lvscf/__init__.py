@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from app.lvscf.diagnostics import CODES, Diagnostic, Severity
 from app.lvscf.diff import Change, diff
 from app.lvscf.document import Document
-from app.lvscf.ere import translate
 from app.lvscf.escapes import decode_escapes
 from app.lvscf.keywords import BY_LEVEL, KEYWORDS, Effect, Keyword, Level, ValueType
 from app.lvscf.model import (
@@ -100,7 +99,6 @@ __all__ = [
     "parse",
     "read",
     "render",
-    "translate",
     "validate",
     "write",
 ]

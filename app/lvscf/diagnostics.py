@@ -121,6 +121,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "mixed-families": (W, "A real server and its virtual server are of different address families."),
     "thresholds-crossed": (W, "lower_threshold is above upper_threshold."),
     "quorum-unreachable": (W, "quorum asks for more servers than there are."),
+    "not-in-use-yet": (W, "A keyword that this version keeps and does not obey yet."),
     "hard-shutdown-kept": (I, "hard_shutdown is kept and never obeyed: a checker that dies is restarted."),
     "rsh-refused": (I, "rsh is not used: it sends everything in clear text. ssh is."),
 }

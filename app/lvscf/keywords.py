@@ -71,7 +71,7 @@ class Keyword:
     """One keyword at one level.  ``default`` is the model's value when it is absent, ``screens`` what the screens offer for a new one.
 
     ``words``: the enumeration of a WORD.  ``always``: a new file or block names it even at its default.  ``quoted``: a new line quotes it.
-    ``zero_is_none``: 0.0.0.0 means that there is none.
+    ``zero_is_none``: 0.0.0.0 means that there is none.  ``in_use``: false for one that this version keeps and does not obey yet.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Keyword:
     always: bool = False
     quoted: bool = False
     zero_is_none: bool = False
+    in_use: bool = True
 
     @property
     def default_text(self) -> str | None:
@@ -373,6 +374,7 @@ _GLOBAL = (
         type=T.BOOLEAN,
         default=False,
         version=OURS,
+        in_use=False,
         effect=F.ADDRESSES,
         meaning="Give the virtual addresses a hardware address of their own that both directors share.",
     ),
@@ -382,6 +384,7 @@ _GLOBAL = (
         type=T.BOOLEAN,
         default=False,
         version=OURS,
+        in_use=False,
         effect=F.HEARTBEAT,
         meaning="The primary director takes its role back when it returns.",
     ),
@@ -391,6 +394,7 @@ _GLOBAL = (
         type=T.DECIMAL,
         default=0,
         version=OURS,
+        in_use=False,
         range=Range(None, (0, 86400)),
         effect=F.HEARTBEAT,
         meaning="How long the returned primary waits before it takes its role back.",
@@ -638,6 +642,7 @@ _BLOCK = (
         type=T.STRING,
         default=None,
         version=OURS,
+        in_use=False,
         effect=F.CHECKS,
         meaning="The path that an HTTP check asks for.",
     ),
@@ -647,6 +652,7 @@ _BLOCK = (
         type=T.STRING,
         default=None,
         version=OURS,
+        in_use=False,
         effect=F.CHECKS,
         meaning="The host name that a check asks for.",
     ),
@@ -656,6 +662,7 @@ _BLOCK = (
         type=T.STRING,
         default=None,
         version=OURS,
+        in_use=False,
         effect=F.CHECKS,
         meaning="The status codes that an HTTP check accepts, such as 200 or 200-299.",
     ),
@@ -705,6 +712,7 @@ _BLOCK = (
         type=T.SECONDS,
         default=0,
         version=OURS,
+        in_use=False,
         range=Range(None, (0, 86400)),
         effect=F.TABLE,
         meaning="How long a server that came back takes to reach its full weight; 0 is off.",
@@ -715,6 +723,7 @@ _BLOCK = (
         type=T.INTEGER,
         default=0,
         version=OURS,
+        in_use=False,
         range=Range(None, (0, 65535)),
         effect=F.TABLE,
         meaning="How many real servers must be up for the service to count as up; 0 is one.",

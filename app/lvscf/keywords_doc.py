@@ -48,7 +48,8 @@ def _keyword_row(keyword: Keyword) -> str:
     default = f"`{keyword.default_text}`" if keyword.default_text is not None else "–"
     screens = f"`{keyword.screens}`" if keyword.screens is not None else "–"
     since = keyword.version if keyword.version == OURS else "Piranha"
-    cells = (f"`{keyword.name}`", _value(keyword), default, screens, since, keyword.meaning, keyword.effect)
+    meaning = keyword.meaning if keyword.in_use else f"{keyword.meaning} Kept; not in use yet."
+    cells = (f"`{keyword.name}`", _value(keyword), default, screens, since, meaning, keyword.effect)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

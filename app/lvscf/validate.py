@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Document
-from app.lvscf.ere import translate
 from app.lvscf.escapes import decode_escapes, unknown_escapes
+from app.lvscf.keywords import BY_LEVEL, Level
 from app.lvscf.model import (
     NO_ADDRESS,
     Block,
@@ -24,6 +24,7 @@ from app.lvscf.model import (
     ServiceKind,
     VirtualServer,
 )
+from app.lvscf.posix_regex import BadPatternError, translate
 from app.lvscf.reader import placed
 from app.lvscf.values import TEXT_LIMIT_BYTES, ip_of
 
@@ -99,6 +100,7 @@ class _Validation:
             self._say(None, ["hard_shutdown"], "hard-shutdown-kept", text)
         if settings.rsh_command.split(" ")[0].rpartition("/")[2] == "rsh" and self._line(None, "rsh_command") is not None:
             self._say(None, ["rsh_command"], "rsh-refused", "rsh sends everything in clear text and is not used; write ssh")
+        self._not_in_use_yet(None, Level.GLOBAL, settings)
         router = settings.nat_router
         if router is not None and _lacks_alias(router):
             self._say(None, ["nat_router"], "device-without-alias", _alias_text("nat_router", router))
@@ -107,6 +109,12 @@ class _Validation:
                 f"nat_router has a director's own address {shown(router.host)}; it needs one of its own, which moves between the directors"
             )
             self._say(None, ["nat_router"], "vip-is-director", text)
+
+    def _not_in_use_yet(self, key: int | None, level: Level, item: GlobalSettings | Block) -> None:
+        for keyword in _PLANNED[level]:
+            if getattr(item, keyword.name) != keyword.default:
+                text = f"{keyword.name} is kept, and this version does not obey it yet"
+                self._say(key, [keyword.name], "not-in-use-yet", text)
 
     def _redundancy(self, settings: GlobalSettings) -> None:
         has_backup = settings.backup != NO_ADDRESS
@@ -201,6 +209,7 @@ class _Validation:
                 self._say(block.key, ["address"], "no-vip", "0.0.0.0 is no address to serve; name the virtual address")
         elif _lacks_alias(address):
             self._say(block.key, ["address"], "device-without-alias", _alias_text("the virtual address", address))
+        self._not_in_use_yet(block.key, Level.BLOCK, block)
         self._check(block)
         self._texts(block)
 
@@ -236,7 +245,7 @@ class _Validation:
         if block.use_regex and block.expect is not None and len(block.expect) <= TEXT_LIMIT_BYTES:
             try:
                 translate(decode_escapes(block.expect))
-            except ValueError as bad:
+            except BadPatternError as bad:
                 self._say(block.key, ["expect"], "bad-regex", f"expect is no valid regular expression: {shown(str(bad), 200)}")
 
     def _virtual(self, server: VirtualServer) -> None:
@@ -297,6 +306,7 @@ class _Validation:
             self._repeated_names("real server of this virtual server", virtual.servers)
 
 
+_PLANNED = {level: [keyword for keyword in known.values() if not keyword.in_use] for level, known in BY_LEVEL.items()}
 _METHOD = {Forwarding.DIRECT: "direct routing", Forwarding.TUNNEL: "tunnelling", Forwarding.NAT: "NAT"}
 
 

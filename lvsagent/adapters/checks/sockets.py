@@ -11,10 +11,10 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable
 
+from app.lvscf.posix_regex import BadPatternError, Translated, translate
 from lvsagent.adapters.checks import reasons
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES, prefix_verdict
 from lvsagent.core.health import CheckSpec, Method, Outcome
-from lvsagent.core.posix_regex import BadPatternError, Translated, translate
 
 SEARCH_PAUSE_S = 0.05
 """A pattern is tried again on a longer answer at most this often."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -15,10 +16,23 @@ any_text = st.binary(max_size=400).map(lambda content: content.decode("utf-8", "
 
 _NAMES = ["http", "number1", "a b", "Ümlaut", "{", "=", "#x", "it's", '"q"', "x}", "virtual", "\udcff"]
 _BROKEN = [
-    "}", "{", "} # done", "virtual", "virtual {", "virtual x", "virtual x{", "virtual x { }", "server s {", "server 'a b' {", "pool p {", "x = {",
-    "port=80", "port = 5x", "port = 80 81", "port = ", "weight", "expect_program = x", "send = 'a b' x", 'send = "a', "\0", "a\rb", "failover = 3",
-    "# comment", "   # indented", "", "\t", "serial_no = 5 # inline", 'debug_level = "x" ', "deadtime = 3", "primary = 0.0.0.0", "pmask = rubbish",
-]  # fmt: skip
+    *["}", "{", "} # done", "virtual", "virtual {", "virtual x", "virtual x{", "virtual x { }", "server s {", "server 'a b' {", "pool p {"],
+    *[
+        "x = {",
+        "port=80",
+        "port = 5x",
+        "port = 80 81",
+        "port = ",
+        "weight",
+        "expect_program = x",
+        "send = 'a b' x",
+        'send = "a',
+        "\0",
+        "a\rb",
+    ],
+    *["failover = 3", "# comment", "   # indented", "", "\t", "serial_no = 5 # inline", 'debug_level = "x" ', "deadtime = 3"],
+    *["primary = 0.0.0.0", "pmask = rubbish"],
+]
 
 
 def values_of(keyword: Keyword) -> st.SearchStrategy[object]:
@@ -26,7 +40,9 @@ def values_of(keyword: Keyword) -> st.SearchStrategy[object]:
     device = st.sampled_from(["eth0", "eth1:1", "bond0.100:3"])
     address = st.one_of(st.ip_addresses(v=4).map(str).filter(lambda text: text != "0.0.0.0"), st.ip_addresses(v=6).map(str))
     host = st.one_of(address, st.sampled_from(["director", "lb-1.example.com"]))
-    text = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), max_size=12).filter(lambda text: not ("'" in text or '"' in text))
+    text = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]), max_size=12).filter(
+        lambda text: not ("'" in text or '"' in text)
+    )
     limits = keyword.range
     low, high = (int(limits.hard[0]), int(limits.hard[1])) if limits is not None and limits.hard is not None else (0, 255)
     known: dict[ValueType, st.SearchStrategy[object]] = {
@@ -118,7 +134,7 @@ def _edited(draw: st.DrawFn, level: Level, item: T) -> T:
 
 
 @st.composite
-def _blocks(draw: st.DrawFn, level: Level, new: type[T], items: tuple[T, ...]) -> tuple[T, ...]:
+def _blocks(draw: st.DrawFn, level: Level, new: Callable[..., T], items: tuple[T, ...]) -> tuple[T, ...]:
     chosen: list[T] = []
     for item in items:
         if not draw(st.integers(0, 5)):

@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from app.lvscf import Config, UnwritableValue, diff, load, parse, read, render, write
 from tests.unit.lvscf.strategies import any_text, derived, files
 
-slow = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+slow = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    deadline=None,
+)
 
 
 @given(any_text)

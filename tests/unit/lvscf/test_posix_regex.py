@@ -10,7 +10,7 @@ import regex
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from lvsagent.core.posix_regex import BadPatternError, translate
+from app.lvscf.posix_regex import BadPatternError, translate
 
 REG_EXTENDED, REG_NOSUB = 1, 8
 
