@@ -232,11 +232,7 @@ class ScreenForm(Form):
         for setting in self.settings:
             if setting.changed or setting.judged:
                 target = setting.put(target)
-        return self.with_target(config, self.settle(target))
-
-    def settle(self, target: Any) -> Any:
-        """Last word on the target once every field was put (a half-given address becomes none)."""
-        return target
+        return self.with_target(config, target)
 
     def meanwhile(self, config: Config) -> tuple[Meanwhile, ...]:
         """The fields whose value in ``config`` is no longer what the page said.  Empty too when the target is gone."""
@@ -279,7 +275,7 @@ def host_of(attribute: str) -> tuple[Callable[[Any], Any], Callable[[Any, Any], 
 
     def put(target: Any, host: str | None) -> Any:
         pair: HostDevice | None = getattr(target, attribute)
-        return replace(target, **{attribute: HostDevice(host or "", pair.device if pair else "")})
+        return replace(target, **{attribute: _pair(host or "", pair.device if pair else "")})
 
     return read, put
 
@@ -293,12 +289,11 @@ def device_of(attribute: str) -> tuple[Callable[[Any], Any], Callable[[Any, Any]
 
     def put(target: Any, device: str) -> Any:
         pair: HostDevice | None = getattr(target, attribute)
-        return replace(target, **{attribute: HostDevice(pair.host if pair else "", device)})
+        return replace(target, **{attribute: _pair(pair.host if pair else "", device)})
 
     return read, put
 
 
-def settled_pair(target: Any, attribute: str) -> Any:
-    """A pair with neither half given is no pair."""
-    pair: HostDevice | None = getattr(target, attribute)
-    return replace(target, **{attribute: None}) if pair and pair.host in ("", NO_ADDRESS) and not pair.device else target
+def _pair(host: str, device: str) -> HostDevice | None:
+    """The two halves together; neither given is no pair."""
+    return HostDevice(host, device) if device or host not in ("", NO_ADDRESS) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of, settled_pair
+from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
 from app.forms.values import MASKS, Device, Flag, Host, Line, Mask, Number
 from app.lvscf.model import Config, FailoverService
 from app.refs import Ref, index_of, replaced
@@ -110,9 +110,6 @@ class FailoverForm(ScreenForm):
 
     def with_target(self, config: Config, target: Any) -> Config:
         return replace(config, failover=replaced(config.failover, index_of(config.failover, self.ref), target))
-
-    def settle(self, target: Any) -> Any:
-        return settled_pair(target, "address")
 
     def check(self) -> None:
         self.check_pair("vip", "device", "A failover service needs", "eth1:1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of, settled_pair
+from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
 from app.forms.values import MASKS, Choice, Device, Host, Mask, Number
 from app.lvscf.model import Config, Forwarding, ServiceKind
 
@@ -44,7 +44,12 @@ class GlobalSettingsForm(ScreenForm):
     rsh_command = Setting(
         "Sync tool",
         Choice(SYNC_TOOLS, refused=(("rsh", RSH_REFUSED),)),
-        About(keyword="rsh_command", control="radio", piranha="ssh", help="How the load of a real server is asked for. While the file says rsh, nothing is asked."),
+        About(
+            keyword="rsh_command",
+            control="radio",
+            piranha="ssh",
+            help="How the load of a real server is asked for. While the file says rsh, nothing is asked.",
+        ),
     )
     service = Setting(
         "LVS type",
@@ -123,9 +128,6 @@ class GlobalSettingsForm(ScreenForm):
 
     def with_target(self, config: Config, target: Any) -> Config:
         return replace(config, globals=target)
-
-    def settle(self, target: Any) -> Any:
-        return settled_pair(target, "nat_router")
 
     def check(self) -> None:
         self.check_pair("nat_router_ip", "nat_router_device", "The NAT router needs", "eth0:1")

@@ -10,7 +10,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of, settled_pair
+from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
 from app.forms.values import MASKS, Choice, Device, Host, Line, Mask, Number
 from app.lvscf.model import Config, Protocol, Scheduler, VirtualServer
 from app.refs import Ref, index_of, replaced
@@ -173,9 +173,6 @@ class VirtualServerForm(ScreenForm):
 
     def with_target(self, config: Config, target: Any) -> Config:
         return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, self.ref), target))
-
-    def settle(self, target: Any) -> Any:
-        return settled_pair(target, "address")
 
     def check(self) -> None:
         self.check_pair("vip", "device", "A virtual address needs", "eth1:1")

@@ -1,4 +1,4 @@
-"""What holds for every editing screen: shows, keeps what was typed, needs login and CSRF, survives the agent being down, stale, unchanged."""
+"""What holds for every editing screen: it keeps what was typed, needs login and CSRF, survives a silent agent, stale edits, undo."""
 
 from __future__ import annotations
 
