@@ -19,19 +19,20 @@ def host_prefix(kind: Family) -> int:
 
 
 def prefix(mask: str, kind: Family) -> int | None:
-    """A mask as a prefix length: ``0.0.0.0`` is one address alone.  ``None`` when the mask has holes or is none.
+    """A mask as a prefix length: ``0.0.0.0`` is one address alone.  ``None`` when the mask has holes, is none, or is another family's.
 
-    For IPv6, which has no dotted masks, a number up to 128 is the length itself.
+    For IPv6 the length itself will do too.
     """
+    width = host_prefix(kind)
     if mask in {NO_ADDRESS, ""}:
-        return host_prefix(kind)
-    if kind is Family.IPV6:
-        return int(mask) if mask.isascii() and mask.isdigit() and 1 <= int(mask) <= 128 else None
+        return width
+    if kind is Family.IPV6 and mask.isascii() and mask.isdigit():
+        return int(mask) if 1 <= int(mask) <= width else None
     address = ip_of(mask)
-    if address is None or ":" in address:
+    if address is None or family(address) is not kind:
         return None
-    bits = int(ipaddress.IPv4Address(address))
+    bits = int(ipaddress.ip_address(address))
     if bits == 0:
-        return 32
+        return width
     length = bits.bit_count()
-    return length if bits == (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF else None
+    return length if bits == ((1 << length) - 1) << (width - length) else None

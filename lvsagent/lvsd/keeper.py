@@ -202,7 +202,7 @@ class TableKeeper:
             self._remember()
             refusals = await self._plane.apply(operations)
             have, left = await self._compare()
-            self.failures = _failures(refusals, [operation for operation in left if service_of(operation) not in self._changed])
+            self.failures = _failures(refusals, left, self._changed)
         self.have = have
         if not self.failures and self.expansion.resolved:
             self._write_owned(frozenset(self.expansion.pools))
@@ -259,10 +259,18 @@ def subject_of(operation: Operation) -> Subject:
     return service_of(operation), None
 
 
-def _failures(refusals: Sequence[Refusal], left: Sequence[Operation]) -> dict[Subject, str]:
-    """Why each thing that is still to be done was not.  A server whose virtual server was refused needs no reason of its own."""
+def _failures(refusals: Sequence[Refusal], left: Sequence[Operation], changed: set[ServiceKey]) -> dict[Subject, str]:
+    """Why each thing that is still to be done was not.
+
+    A server whose virtual server was refused needs no reason of its own.  What nobody refused and came up only now, with health that
+    ``changed`` meanwhile, has not failed.
+    """
     reasons = {subject_of(refusal.operation): refusal.reason for refusal in refusals}
-    failed = {subject_of(operation): reasons.get(subject_of(operation), NOT_KEPT) for operation in left}
+    failed = {
+        subject_of(operation): reasons.get(subject_of(operation), NOT_KEPT)
+        for operation in left
+        if subject_of(operation) in reasons or service_of(operation) not in changed
+    }
     return {subject: reason for subject, reason in failed.items() if subject[1] is None or (subject[0], None) not in failed}
 
 

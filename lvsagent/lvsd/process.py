@@ -22,8 +22,7 @@ from lvsagent.settings import AgentSettings
 ROUND_S = 2.0
 """A round is a sample of the counters too: sixty of them are two minutes."""
 LARGEST_SHARE = 0.05
-"""Of one core: a table that takes long to read is read less often."""
-LONGEST_ROUND_S = 30.0
+"""Of one core: a table that takes long to read is read less often, but never less than every ``reconcile_interval``."""
 NAMES_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             director.supervisor.channel.run(),
             director.pulse.channel.run(),
             director.nanny.channel.run(),
-            _rounds(director, clock, min(settings.reconcile_interval, ROUND_S)),
+            _rounds(director, clock, settings.reconcile_interval),
             _whenever(director.health_changed, director.settle),
             _whenever(reread, lambda: _read_again(director)),
             _names(director),
@@ -100,12 +99,14 @@ def _ended(task: asyncio.Task[None], ending: asyncio.Future[bool]) -> None:
         ending.set_exception(error)
 
 
-async def _rounds(director: Director, clock: Clock, round_s: float) -> None:
+async def _rounds(director: Director, clock: Clock, longest_s: float) -> None:
+    """Wall time says little of what a step costs on a busy host, so a slow one may stretch the rhythm no further than was promised."""
+    shortest_s = min(longest_s, ROUND_S)
     while True:
         began = clock.now()
         await director.step()
         took_s = clock.now() - began
-        await asyncio.sleep(min(max(round_s - took_s, took_s / LARGEST_SHARE, 0.01), LONGEST_ROUND_S))
+        await asyncio.sleep(max(min(max(shortest_s, took_s / LARGEST_SHARE), longest_s) - took_s, 0.01))
 
 
 async def _whenever(event: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
