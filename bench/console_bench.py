@@ -173,10 +173,10 @@ def measure_accepts(stack: Stack) -> list[float]:
     times = []
     for turn in range(ACCEPTS):
         wanted = turn % 2 == 1
-        page = read_page(session.get("/virtual-servers").text, "http://console/virtual-servers")
-        form = next(form for form in page.forms if any("active" in name + value for name, value in form.buttons) or "activ" in form.action)
+        page = read_page(session.get("/virtual-servers/http/virtual-server").text)
+        form = next(form for form in page.forms if ("action", "toggle") in form.buttons)
         since = perf_counter()
-        answer = session.post(form.action.removeprefix("http://console"), {**form.fields, **dict(form.buttons[:1])})
+        answer = session.post(form.action.removeprefix("http://console"), {**form.fields, "action": "toggle"})
         if answer.status not in {302, 303}:
             raise SystemExit(f"the ACCEPT was refused: {answer.status}")
         while _answers(stack.offset + 80) is not wanted:
@@ -227,7 +227,7 @@ def main() -> int:
     with contextlib.ExitStack() as servers:
         for name, address in cluster.REAL_SERVERS.items():
             servers.enter_context(web_server(name, address, port))
-        with running_stack(cluster.first_lvs_cf(port).replace("active = 0", "active = 1")) as stack:
+        with running_stack(cluster.first_lvs_cf(port).replace(" active = 0", " active = 1")) as stack:
             until(lambda: _answers(stack.offset + 80), 20, "the virtual server never answered")
             print(accept_table(measure_accepts(stack)))
     return 0

@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 1240, 860
 def main() -> int:
     """Both pictures."""
     port = cluster.next_free(cluster.REAL_SERVERS.values(), cluster.USUAL_WEB_PORT)
-    lvs_cf = cluster.first_lvs_cf(port).replace("active = 0", "active = 1").replace("backup_active = 1", "backup_active = 0")
+    lvs_cf = cluster.first_lvs_cf(port).replace(" active = 0", " active = 1")
     with contextlib.ExitStack() as stack:
         servers = {
             name: stack.enter_context(contextlib.ExitStack()).enter_context(web_server(name, address, port))
