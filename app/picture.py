@@ -88,6 +88,7 @@ class Host:
     detail: str
     active: int
     rate: float
+    serving: bool
 
 
 def picture(state: State, shown: Sequence[VirtualServerState], now: float) -> Picture:
@@ -99,6 +100,7 @@ def picture(state: State, shown: Sequence[VirtualServerState], now: float) -> Pi
         peer=_peer(state, now),
         servers=_servers(everyone),
         serving=any(one.state == "up" for one in shown),
+        busy=state.counters.connections_per_s > 0,
     )
     return Picture(_wide(boxes), _tall(boxes), _words(state, everyone), _readings(everyone), _more(state, shown))
 
@@ -131,6 +133,12 @@ class _Boxes:
     peer: _Box | None
     servers: tuple[_Box, ...]
     serving: bool
+    busy: bool
+
+    @property
+    def arrival(self) -> tuple[str, float]:
+        """The kind and the share of the line on which clients arrive."""
+        return "flow" if self.serving else "faint", float(self.busy)
 
 
 def _wide(boxes: _Boxes) -> Drawing:
@@ -140,7 +148,7 @@ def _wide(boxes: _Boxes) -> Drawing:
     height = max(count * _PITCH - _GAP, middle_column, 120) + 2 * _MARGIN
     router = director.at(210, (height - middle_column) / 2, 210)
     clients = boxes.clients.at(8, router.middle - boxes.clients.height / 2, 106)
-    nodes, flows = [clients, router], [_across(clients, router, "flow" if boxes.serving else "faint", 1.0)]
+    nodes, flows = [clients, router], [_across(clients, router, *boxes.arrival)]
     first = (height - count * _PITCH + _GAP) / 2
     for index, box in enumerate(boxes.servers):
         nodes.append(box.at(600, first + index * _PITCH, 252))
@@ -155,8 +163,9 @@ def _tall(boxes: _Boxes) -> Drawing:
     """From top to bottom, for a telephone."""
     clients = boxes.clients.at(4, _MARGIN, 332)
     router = boxes.director.at(4, clients.y + clients.height + 32, 332)
+    kind, share = boxes.arrival
     trunk = f"M170 {clients.y + clients.height:.0f}V{router.y:.0f}"
-    nodes, flows = [clients, router], [Flow(trunk, "flow" if boxes.serving else "faint", _thickness(1.0) if boxes.serving else 1.5)]
+    nodes, flows = [clients, router], [Flow(trunk, kind, _thickness(share, kind))]
     y = router.y + router.height
     for box in boxes.servers:
         node = box.at(40, y + _GAP, 296)
@@ -178,7 +187,7 @@ def _across(start: Node, end: Node, kind: str, share: float) -> Flow:
     return Flow(path, kind, _thickness(share, kind))
 
 
-def _thickness(share: float, kind: str = "flow") -> float:
+def _thickness(share: float, kind: str) -> float:
     return round(1.5 + 4.5 * math.sqrt(max(0.0, min(1.0, share))), 1) if kind == "flow" else 1.5
 
 
@@ -201,6 +210,7 @@ def _host(address: str, members: list[tuple[VirtualServerState, RealServerState]
         detail=detail,
         active=sum(server.counters.active for _, server in members),
         rate=sum(server.counters.connections_per_s for _, server in members),
+        serving=any(virtual.state == "up" for virtual, _ in members),
     )
 
 
@@ -262,7 +272,7 @@ def _host_box(host: Host, share: float) -> _Box:
     mark = host.badge.kind
     title = host.name if mark == UP else f"{host.name} · {host.badge.word}"
     below = host.detail if mark == DOWN else f"{host.address} · {plural(host.active, 'connection')}"
-    flow = {UP: "flow", WARN: "flow", DOWN: "gone"}.get(mark, "faint")
+    flow = {UP: "flow", WARN: "flow", DOWN: "gone"}.get(mark, "faint") if host.serving or mark == DOWN else "faint"
     return _Box(mark, title, (below,), f"{host.name} {host.address}: {host.badge.word} {host.detail}".strip(), share, flow)
 
 

@@ -95,6 +95,14 @@ def test_problems_come_first_in_words(client: FlaskClient, agent: FakeAgent) -> 
     assert page.index("number2 is out of http: connection refused.") < page.index("CLUSTER")
 
 
+def test_a_problem_names_its_subject_once(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.alert("is out of service", subject="dns")
+    agent.alert("real server number2 of http is down", subject="http")
+    page = words(client.get("/control").text)
+    assert "dns: is out of service" in page
+    assert "http: real server" not in page
+
+
 def test_many_problems_are_folded_not_lost(client: FlaskClient, agent: FakeAgent) -> None:
     for number in range(9):
         agent.alert(f"problem {number}", severity="warning")
@@ -287,7 +295,7 @@ def test_the_plain_view_is_ipvsadms_text_to_the_letter(client: FlaskClient, agen
 def test_processes_and_checks_are_listed(client: FlaskClient) -> None:
     page = words(client.get("/control").text)
     assert "pulse running 802 0.2 % 22 MiB 4 h 48 min 0" in page
-    assert "http/number1 10.11.12.21:80 sends a request, expects HTTP up 2 min passed, 40 in a row 3.1 ms 2 s ago 4 s" in page
+    assert "http/number1 up 2 min 10.11.12.21:80 sends a request, expects HTTP passed, 40 in a row 3.1 ms 2 s ago 4 s" in page
 
 
 def test_a_failing_check_says_how_often(client: FlaskClient, agent: FakeAgent) -> None:

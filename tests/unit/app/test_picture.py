@@ -65,6 +65,12 @@ def test_a_server_that_is_down_gets_no_flow_and_says_why() -> None:
     assert [flow.kind for flow in found.wide.flows].count("gone") == 1
 
 
+def test_no_traffic_is_drawn_for_a_virtual_server_that_was_refused() -> None:
+    agent = FakeAgent()
+    agent.mark("http", "", "failed", "port 80 is in use")
+    assert {flow.kind for flow in drawn(agent).wide.flows} == {"faint"}
+
+
 def test_down_in_one_virtual_server_of_two_is_a_warning_that_names_it() -> None:
     agent = FakeAgent()
     agent.edit_by_hand(agent.text.replace("active = 0\n     address", "active = 1\n     address"))
