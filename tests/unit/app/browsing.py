@@ -83,12 +83,12 @@ class Page(HTMLParser):
         """What is said in amber beside a field."""
         return self.by_id.get(f"{name}-warning", "")
 
-    def press(self, button: str, untick: tuple[str, ...] = (), **typed: str) -> Page:
-        """Type into the form that has the button, press it, and follow where it leads."""
+    def press(self, button: str, **typed: str | None) -> Page:
+        """Type into the form that has the button (``None`` takes a tick out), press it, and follow where it leads."""
         form = self.form_with(button)
         action, disabled = form.buttons[button]
         assert not disabled, f"{button} is off"
-        data = MultiDict({**{k: v for k, v in form.fields.items() if k not in untick}, **typed})
+        data = MultiDict({name: value for name, value in {**form.fields, **typed}.items() if value is not None})
         if action:
             data["action"] = action
         answer = self.client.open(form.action, method=form.method.upper(), data=data)

@@ -15,6 +15,7 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.test import TestResponse
 
 from app.factory import create_app
@@ -24,6 +25,23 @@ from tests.fakes.agent import NOW, FakeAgent
 
 PASSWORD = "a fish with sharp teeth"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class KeptTemplates(BytecodeCache):
+    """Compiled templates, kept from test to test: compiling them again takes longer than most tests."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+TEMPLATES = KeptTemplates()
 
 
 class Clock:
@@ -63,6 +81,7 @@ def passwords(settings: ConsoleSettings) -> PasswordFile:
 def console(settings: ConsoleSettings, passwords: PasswordFile, agent: FakeAgent, clock: Clock) -> Flask:
     app = create_app(settings, agent, passwords=passwords, wall=clock, monotonic=clock)
     app.testing = True
+    app.jinja_env.bytecode_cache = TEMPLATES
     return app
 
 

@@ -201,7 +201,7 @@ def test_back_from_review_keeps_what_was_typed(client: FlaskClient, agent: FakeA
 
 def test_back_keeps_a_tick_that_was_taken_out(client: FlaskClient, agent: FakeAgent) -> None:
     agent.edit_by_hand(TUTORIAL.replace("service = lvs", "service = lvs\nsyncdaemon = 1"))
-    page = visit(client, "/redundancy").press("REVIEW", untick=("syncdaemon",)).press("BACK")
+    page = visit(client, "/redundancy").press("REVIEW", syncdaemon=None).press("BACK")
     assert "syncdaemon" not in page.form_with("ACCEPT").fields
     page.press("ACCEPT")
     assert "syncdaemon = 0" in agent.text
