@@ -121,8 +121,8 @@ class _Box:
         return 30 + 16 * len(self.lines)
 
     def at(self, x: float, y: float, width: float) -> Node:
-        most = int(width // 7.6)
-        lines = tuple(_short(line, int(width // 6.2)) for line in self.lines)
+        most = int((width - 40) // 7.2)
+        lines = tuple(_short(line, int((width - 28) // 5.8)) for line in self.lines)
         return Node(x, round(y, 1), width, self.height, self.kind, _short(self.title, most), lines, self.full)
 
 
