@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import mmap
 import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from lvsagent.core.health import CheckSpec, Method, Outcome
 from lvsagent.messages import NannyConfigure, NannyReport
 from lvsagent.nanny.run import raise_file_limit
 from lvsagent.nanny.warden import Warden
+from tests.kernel import net, uml
 
 GOAL_A_CORE = 1000
 ANSWER = b"HTTP/1.0 200 OK\r\nServer: bench\r\n\r\n<html></html>\n"
@@ -52,6 +57,11 @@ RUNS = [
     ("send and expect", 500, 1.0, 6.0),
     ("connect", 5100, 3.0, 9.0),
 ]
+
+
+def address(number: int) -> str:
+    """The address of a server, each its own."""
+    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
 class Counting:
@@ -90,7 +100,7 @@ async def measure(kind: str, servers: int, interval_s: float, seconds: float, po
             CheckSpec(
                 **{
                     "key": f"v{number % 100}/s{number}",
-                    "address": f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}",
+                    "address": address(number),
                     "port": port,
                     "protocol": "tcp",
                     "interval_s": interval_s,
@@ -126,45 +136,145 @@ def cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def answer(listener: socket.socket) -> None:
+@contextlib.contextmanager
+def answering() -> Iterator[tuple[int, mmap.mmap]]:
+    """Somebody who answers on every address of 127.0.0.0/8: the port, and shared memory in which the callers are counted."""
+    counted = mmap.mmap(-1, 8)
+    with socket.create_server(("0.0.0.0", 0), backlog=4096) as listener:  # noqa: S104 -- every address of 127.0.0.0/8 is a server
+        child = os.fork()
+        if child == 0:
+            answer(listener, counted)
+        try:
+            yield listener.getsockname()[1], counted
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def answer(listener: socket.socket, counted: mmap.mmap) -> None:
     """Answer whoever calls, for ever."""
-    while True:
+    for number in itertools.count(1):
         client, _ = listener.accept()
+        counted[:8] = struct.pack("q", number)
         with client, contextlib.suppress(OSError):
             client.settimeout(1)
             if client.recv(100):
                 client.sendall(ANSWER)
 
 
+def run_measure(kind: str, servers: int, interval_s: float, seconds: float, port: int) -> dict[str, float]:
+    """``measure`` in a process of its own."""
+    argv = [sys.executable, "-m", "bench.nanny_bench", kind, str(servers), str(interval_s), str(seconds), str(port)]
+    found: dict[str, float] = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)
+    return found
+
+
+# --- beside keepalived, in one boot of User-Mode Linux -------------------------------------------------------------------------
+
+SIDE_BY_SIDE = (500, 1.0, 10.0)
+GUEST_LIMIT_S = 180.0
+
+
+def measure_keepalived(servers: int, interval_s: float, seconds: float, port: int, counted: mmap.mmap) -> dict[str, float]:
+    """keepalived's TCP_CHECK of the same servers at the same interval."""
+    blocks = []
+    for virtual in range(servers // 10):
+        check = f"TCP_CHECK {{ connect_timeout 5\n connect_port {port}\n }}"
+        reals = "\n".join(f" real_server {address(virtual * 10 + n)} 80 {{\n weight 1\n {check}\n }}" for n in range(10))
+        blocks.append(f"virtual_server 192.0.2.{1 + virtual} 80 {{\n delay_loop {interval_s:g}\n lb_algo wlc\n lb_kind NAT\n{reals}\n}}")
+    config = Path("/run/tmp/keepalived.conf")
+    config.write_text("\n".join(blocks))
+    command = ["keepalived", "-n", "-C", "-f", str(config), "-p", "/run/tmp/ka.pid", "-c", "/run/tmp/kac.pid"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+        time.sleep(5)
+        processes = [daemon.pid, *children(daemon.pid)]
+        used, calls, started = ticks(processes), callers(counted), time.monotonic()
+        time.sleep(seconds)
+        used, calls, elapsed = ticks(processes) - used, callers(counted) - calls, time.monotonic() - started
+        memory = max(resident_mib(pid) for pid in processes)
+        daemon.terminate()
+    return {"rate": calls / elapsed, "cpu_s": used / calls, "core": used / elapsed, "failed": 0, "memory_mib": memory}
+
+
+def callers(counted: mmap.mmap) -> int:
+    return int(struct.unpack("q", counted[:8])[0])
+
+
+def children(pid: int) -> list[int]:
+    """The processes started by ``pid``."""
+    return [
+        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if path.read_text().rpartition(")")[2].split()[1] == str(pid)
+    ]
+
+
+def ticks(processes: list[int]) -> float:
+    """CPU seconds of these processes so far."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in processes)
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def inside() -> None:
+    """In the guest: keepalived and nanny, one after the other, against the same servers."""
+    servers, interval_s, seconds = SIDE_BY_SIDE
+    with net.fresh_namespace(), answering() as (port, counted):
+        figures = {
+            "keepalived": measure_keepalived(servers, interval_s, seconds, port, counted),
+            "nanny": run_measure("connect", servers, interval_s, seconds, port),
+        }
+    (Path(os.environ["LAB_DIR"]) / "figures").write_text(json.dumps(figures))
+
+
+def beside_keepalived() -> int:
+    """Boot, wait, print."""
+    if why_not := uml.missing():
+        print(f"nanny beside keepalived: {why_not}", file=sys.stderr)
+        return 1
+    with uml.Guest(limit_s=GUEST_LIMIT_S) as guest:
+        guest.start(run="bench.nanny_bench")
+        status = guest.wait()
+        if status:
+            print(guest.last_words(), file=sys.stderr)
+            return status
+        figures = json.loads((guest.folder / "figures").read_text())
+    print("\nBeside keepalived's TCP_CHECK, in one boot of User-Mode Linux (its system calls are slow; compare within the table only):\n")
+    heading()
+    for name, found in figures.items():
+        print(row(f"{name}, connect", SIDE_BY_SIDE[0], SIDE_BY_SIDE[1], found))
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Without arguments: all runs, each in a process of its own, as a table."""
+    """Without arguments: all runs, each in a process of its own, as tables."""
     if arguments:
         kind, *numbers = arguments
         servers, interval_s, seconds, port = map(float, numbers)
         print(json.dumps(asyncio.run(measure(kind, int(servers), interval_s, seconds, int(port)))))
         return 0
-    listener = socket.create_server(("0.0.0.0", 0), backlog=4096)  # noqa: S104 -- every address of 127.0.0.0/8 is a server
-    answering = os.fork()
-    if answering == 0:
-        answer(listener)
-    try:
-        print("| check | servers | interval | checks a second | CPU a check | of a core | checks a second and core | memory | failed |")
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-        for kind, servers, interval_s, seconds in RUNS:
-            port = listener.getsockname()[1]
-            argv = [sys.executable, "-m", "bench.nanny_bench", kind, str(servers), str(interval_s), str(seconds), str(port)]
-            found = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)
-            print(row(kind, servers, interval_s, found), flush=True)
-    finally:
-        os.kill(answering, signal.SIGKILL)
-        os.waitpid(answering, 0)
-        listener.close()
-    return 0
+    if "LAB_DIR" in os.environ:
+        inside()
+        return 0
+    print("## Health checks\n\nOn loopback; what programs cost is theirs and their starting.\n")
+    heading()
+    with answering() as (port, _):
+        for run in RUNS:
+            kind, count, every_s, _seconds = run
+            print(row(kind, count, every_s, run_measure(*run, port)), flush=True)
+    return beside_keepalived()
+
+
+def heading() -> None:
+    """The table's first lines."""
+    print("| check | servers | interval | checks a second | CPU a check | of a core | checks a second and core | memory | failed |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 
 
 def row(kind: str, servers: int, interval_s: float, found: dict[str, float]) -> str:
     a_core = 1 / found["cpu_s"]
-    goal = f" (goal {GOAL_A_CORE:,} missed)" if kind != "program" and a_core < GOAL_A_CORE else ""
+    goal = f" (goal {GOAL_A_CORE:,} missed)" if kind in KINDS and kind != "program" and a_core < GOAL_A_CORE else ""
     cells = (
         kind,
         f"{servers:,}",
