@@ -147,7 +147,7 @@ def _wide(boxes: _Boxes) -> Drawing:
     middle_column = director.height + (_APART + peer.height if peer else 0)
     height = max(count * _PITCH - _GAP, middle_column, 120) + 2 * _MARGIN
     router = director.at(210, (height - middle_column) / 2, 210)
-    clients = boxes.clients.at(8, router.middle - boxes.clients.height / 2, 106)
+    clients = boxes.clients.at(8, router.middle - boxes.clients.height / 2, 124)
     nodes, flows = [clients, router], [_across(clients, router, *boxes.arrival)]
     first = (height - count * _PITCH + _GAP) / 2
     for index, box in enumerate(boxes.servers):
