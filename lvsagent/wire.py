@@ -233,7 +233,10 @@ class ConfigState(Wire, frozen=True):
 
 
 class Alert(Wire, frozen=True):
-    """A problem in words for the top of the page.  ``severity``: error or warning; ``subject``: the virtual server's name, if it is about one."""
+    """A problem in words for the top of the page.
+
+    ``severity``: error or warning; ``subject``: the virtual server's name, if it is about one.
+    """
 
     severity: str
     code: str
