@@ -90,7 +90,10 @@ class CountersInfo(Wire, frozen=True):
 
 
 class CheckInfo(Wire, frozen=True):
-    """A check and its last result.  ``state``: unknown, up, down, rising, falling."""
+    """A check and its last result.  ``state``: unknown, up, down, rising, falling.
+
+    ``successes`` and ``failures`` are those in a row up to now: one of them is always 0.
+    """
 
     key: str
     target: str

@@ -281,6 +281,8 @@ class HealthMachine:
         new = []
         for key, spec in wanted.items():
             check = self._checks.get(key)
+            if check is not None and check.status.spec == spec:
+                continue
             if check is not None and same_question(check.status.spec, spec):
                 self._adjust(check, spec)
                 continue
@@ -293,9 +295,6 @@ class HealthMachine:
 
     def _adjust(self, check: _Check, spec: CheckSpec) -> None:
         """Other numbers for the same question: the state stays, the next run comes no later than the new interval allows."""
-        old = check.status.spec
-        if old == spec:
-            return
         check.status = replace(check.status, spec=spec)
         due = self._schedule.due_at(spec.key)
         if due is not None and check.status.last_at is not None:

@@ -139,7 +139,12 @@ class _Run:
             start_new_session=True,
             bufsize=0,
         )
-        self._handle = os.pidfd_open(self._process.pid)
+        try:
+            self._handle = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._kill()
+            self._process.communicate()
+            raise
 
     async def finish(self, limit_s: float) -> str:
         """Wait for the end, or make one: the reason of an early one, else ``""``."""
@@ -192,6 +197,13 @@ class _Run:
 
     def _end(self) -> None:
         """Kill whatever is left, in the process group and out of it."""
+        self._kill()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._take_in()
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for _ in range(3):  # somebody may be forking meanwhile
@@ -201,10 +213,6 @@ class _Run:
                     os.kill(pid, signal.SIGKILL)
             if not strays:
                 break
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-        self._take_in()
 
     def _take_in(self) -> None:
         """Take in the exit status, later if the kernel is not done with it: nobody waits for a process stuck in a system call."""

@@ -17,9 +17,12 @@ import struct
 
 import regex
 
+from lvsagent.adapters import process
+
 SEARCH_LIMIT_S = 0.1
 """Time for compiling and searching; what takes longer counts as no match, with its reason."""
 KILL_AFTER_S = 0.5
+TITLE = "nanny-regex"
 MEMORY_LIMIT_BYTES = 1 << 30
 _HEADER = struct.Struct("!II")
 _FOUND, _NOT_FOUND, _TOO_SLOW = b"1", b"0", b"t"
@@ -81,6 +84,7 @@ def _child(theirs: socket.socket) -> None:
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         descriptor = os.dup2(theirs.fileno(), 3) if theirs.fileno() != 3 else 3
+        process.set_title(TITLE)
         os.closerange(4, min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 20))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
         _serve(descriptor)
