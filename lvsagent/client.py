@@ -235,9 +235,14 @@ class AgentClient:
 
 
 def _query(values: Mapping[str, str | int | bool]) -> str:
-    """The query string with what is not empty; names that are not UTF-8 travel as their bytes."""
-    given = {key: int(value) if isinstance(value, bool) else value for key, value in values.items() if value}
-    return f"?{urlencode(given, errors='surrogateescape')}" if given else ""
+    """The query string with what is not empty."""
+    given = {key: int(value) if isinstance(value, bool) else _shown(str(value)) for key, value in values.items() if value}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _shown(text: str) -> str:
+    """A name as the agent shows it: bytes of lvs.cf that are not UTF-8 as ``\\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _encoded(value: msgspec.Struct) -> bytes:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 SO_PEERGROUPS = 59
 """In the kernel since 4.13; Python has no name for it."""
-MOST_GROUPS = 65536
+MOST_GROUPS = 256
+"""What Python's getsockopt has room for; a process in more groups is known by those listed for its user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import caller_of, may_speak
+from lvsagent.api.callers import Caller, caller_of, may_speak
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import Problem, TrialRequest
@@ -110,20 +110,15 @@ class ApiServer:
             if not self._allowed(request):
                 return _problem(403, "forbidden", f"only root and members of the group {self._group} may talk to the agent")
             return await handler(request)
-        except (Refused, web.HTTPException, TimeoutError) as error:
+        except (Refused, web.HTTPException, TimeoutError, ConnectionError) as error:
             return _refusal(request, error)
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return _problem(500, "unavailable", "something went wrong inside the agent; its log says what")
 
     def _allowed(self, request: web.Request) -> bool:
-        transport = request.transport
-        connected: socket.socket | None = transport.get_extra_info("socket") if transport else None
-        if connected is None:
-            return False
-        caller = caller_of(connected)
-        request["uid"] = caller.uid
-        return may_speak(caller, self._group)
+        caller = _caller(request)
+        return caller is not None and may_speak(caller, self._group)
 
     def _routes(self) -> list[web.RouteDef]:
         return [
@@ -153,7 +148,8 @@ class ApiServer:
         tags = _tags(request.headers.get("If-Match", ""))
         if len(tags) != 1 or "*" in tags:
             return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
-        actor = unquote(_text(request, "actor"), errors="replace") or f"user id {request['uid']}"
+        caller = _caller(request)
+        actor = unquote(_text(request, "actor"), errors="replace") or (f"user id {caller.uid}" if caller else "")
         write = Write(
             data=await _body(request),
             if_match=tags[0],
@@ -223,7 +219,16 @@ def _listener(path: Path, group: str) -> socket.socket:
     return listener
 
 
+def _caller(request: web.Request) -> Caller | None:
+    """Whoever is at the other end; ``None`` when they have hung up."""
+    connected: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
+    return caller_of(connected) if connected else None
+
+
 async def _body(request: web.Request) -> bytes:
+    length = request.content_length or 0
+    if length > LARGEST_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(LARGEST_BODY_BYTES, length)
     async with asyncio.timeout(BODY_LIMIT_S):
         return await request.read()
 
@@ -265,7 +270,7 @@ def _json(status: int, value: msgspec.Struct, headers: dict[str, str] | None = N
     return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers)
 
 
-def _refusal(request: web.Request, error: Refused | web.HTTPException | TimeoutError) -> web.Response:
+def _refusal(request: web.Request, error: Refused | web.HTTPException | TimeoutError | ConnectionError) -> web.Response:
     """Every answer that is a no, as a Problem."""
     match error:
         case Refused():
@@ -280,7 +285,7 @@ def _refusal(request: web.Request, error: Refused | web.HTTPException | TimeoutE
             return _problem(404, "not_found", f"there is no {request.path}")
         case web.HTTPException():
             return _problem(error.status, "bad_request", error.reason)
-    return _problem(408, "bad_request", "the request did not arrive in time")
+    return _problem(408, "bad_request", "the request did not arrive whole, or not in time")
 
 
 def _problem(status: int, code: str, message: str, error: Refused | None = None) -> web.Response:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +34,8 @@ from lvsagent.messages import AddressSpec, PulseConfigure, PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs
 from lvsagent.settings import AgentSettings
 from lvsagent.wire import CheckInfo, Receipt
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class Director:
         self._plane_reason = ""
         self._writing = asyncio.Lock()
         self._keeping = asyncio.Lock()
+        self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
 
     # --- life ----------------------------------------------------------------------------------------------------------------
@@ -124,6 +128,7 @@ class Director:
         await self.keeper.close()
         if self._background:
             await asyncio.wait(self._background)
+        self._file_thread.shutdown()
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
 
@@ -234,8 +239,9 @@ class Director:
             self.events.add("config", "error", disk.reason)
 
     async def _preview(self, candidate: Configuration, etag: str) -> Receipt:
+        sides = self.book.sides_for(candidate.expansion.checks)
         try:
-            operations, have = await self.keeper.preview(candidate.expansion)
+            operations, have = await self.keeper.preview(candidate.expansion, sides)
         except (AdapterError, OSError) as error:
             raise Unavailable(f"the data plane cannot be read: {error}") from error
         return Receipt(
@@ -244,7 +250,7 @@ class Director:
             dry_run=True,
             written=False,
             applied=False,
-            steps=plan_steps(operations, have, self.running, candidate, self.book.sides),
+            steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
         )
@@ -253,7 +259,7 @@ class Director:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
         if written:
-            await asyncio.to_thread(self._write, write)
+            await self._in_file_thread(self._write, write)
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._take_over(candidate)
@@ -302,7 +308,7 @@ class Director:
             if file != self.running.file:
                 return  # a newer one is on its way
             try:
-                await asyncio.to_thread(self.files.keep_applied, file)
+                await self._in_file_thread(self.files.keep_applied, file)
             except AdapterError as error:
                 log.warning("%s", error)
 
@@ -374,6 +380,10 @@ class Director:
             self.events.add("problem", "error", f"{info.subject}: {info.reason}")
         if outcome.repaired:
             self.events.add("repair", "warning", repair_words(outcome.repaired, self.running))
+
+    async def _in_file_thread(self, work: Callable[[T], None], argument: T) -> None:
+        """Off the loop, and never behind a name server that is slow to answer."""
+        await asyncio.get_running_loop().run_in_executor(self._file_thread, work, argument)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -86,6 +86,11 @@ class HealthBook:
             self._changed = True
         return changes
 
+    def sides_for(self, checks: Iterable[CheckSpec]) -> dict[str, bool]:
+        """What would be known after ``configure(checks)``: the sides of servers that stay where they are."""
+        known = ((spec, self._specs.get(spec.key)) for spec in checks if spec.key in self.sides)
+        return {new.key: self.sides[new.key] for new, old in known if old and (old.address, old.port) == (new.address, new.port)}
+
     def info(self, key: str) -> CheckInfo | None:
         """The last report of a check, or what is remembered of it; ``None`` when there is no such check."""
         spec = self._specs.get(key)

@@ -136,7 +136,7 @@ class TableKeeper:
             before, self.have = self.have, applied(self.have, operations)
             return Outcome(tuple(operations), before)
 
-    async def preview(self, expansion: Expansion) -> tuple[list[Operation], Table]:
+    async def preview(self, expansion: Expansion, sides: Mapping[str, bool]) -> tuple[list[Operation], Table]:
         """The operations that ``expansion`` would lead to now, and the table they were compared with."""
         async with self._lock:
             if self.info is None:
@@ -144,7 +144,7 @@ class TableKeeper:
             have = await self._plane.read()
             timeouts = await self._plane.read_timeouts()
             owned = expansion.named | self.owned if expansion.resolved else expansion.named
-            wanted = decide_all(expansion, self._sides, have)
+            wanted = decide_all(expansion, sides, have)
             return [*plan_timeouts(timeouts, expansion.timeouts), *plan(have, wanted, owned)], have
 
     async def look(self) -> Table:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import grp
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +84,7 @@ class Lab:
         for path in (self.settings.lvs_cf.parent, self.settings.state_dir, self.settings.runtime_dir):
             path.mkdir(parents=True, exist_ok=True)
         self._files = files
+        self._callers = ThreadPoolExecutor(32, "caller")
         self.director: Director
         self.api: ApiServer
         self.client = AgentClient(self.settings.agent_socket, actor="tester")
@@ -101,10 +103,11 @@ class Lab:
     async def stop(self, *, planned: bool = False) -> None:
         await self.api.stop()
         await self.director.stop(planned=planned)
+        self._callers.shutdown()
 
     async def ask(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """A call of the synchronous client, from a thread as the console makes it."""
-        return await asyncio.to_thread(call, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._callers, functools.partial(call, *arguments, **named))
 
     def text(self) -> str:
         return self.lvs_cf.read_bytes().decode("utf-8", "surrogateescape")
@@ -142,4 +145,4 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-__all__ = ["NUMBERS", "TUTORIAL", "Lab", "mode_of", "replace", "running"]
+__all__ = ["NUMBERS", "TUTORIAL", "Lab", "mode_of", "running"]
