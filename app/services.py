@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from app.lvscf import Loaded, load
 from lvsagent.client import Agent, AgentDown, ConfigText
@@ -107,7 +107,7 @@ class StateService:
         self._wall = wall
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, object] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
         self._newest: State | None = None
         self._left_alone_until = 0.0
         self._last_reason = ""
@@ -122,8 +122,12 @@ class StateService:
             self._newest = state
         return Snapshot(state)
 
-    def ask(self, key: Hashable, call: Callable[[], T]) -> T:
-        """The answer of ``call``, remembered under ``key``.  Raises AgentDown."""
+    def ask(self, key: Hashable, call: Callable[[], T], max_age_s: float = 0.0) -> T:
+        """The answer of ``call``, remembered under ``key``; one that is younger than ``max_age_s`` is used again.  Raises AgentDown."""
+        with self._lock:
+            at, kept = self._kept.get(key, (0.0, None))
+        if kept is not None and self._monotonic() - at < max_age_s:
+            return cast("T", kept)
         if self._monotonic() < self._left_alone_until:
             raise AgentDown(self._last_reason)
         began = self._monotonic()
@@ -134,7 +138,7 @@ class StateService:
                 self._left_alone_until, self._last_reason = self._monotonic() + LEFT_ALONE_S, str(error)
             raise
         with self._lock:
-            self._kept[key] = answer
+            self._kept[key] = (began, answer)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT_ANSWERS:
                 self._kept.popitem(last=False)
@@ -143,7 +147,7 @@ class StateService:
     def remembered(self, key: Hashable) -> object | None:
         """The last answer under ``key``, if it is still kept."""
         with self._lock:
-            return self._kept.get(key)
+            return self._kept.get(key, (0.0, None))[1]
 
     @property
     def newest(self) -> State | None:

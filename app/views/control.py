@@ -21,7 +21,7 @@ blueprint = Blueprint("control", __name__)
 COOKIE = "monitor"
 SHORTEST_S, LONGEST_S, USUAL_S = 1, 3600, 10
 MOST_UNFOLDED = 10
-BUSIEST = 6
+BUSIEST, BUSIEST_KEPT_S = 6, 2.0
 CHECKS_HERE, CHECKS_A_PAGE = 10, 50
 EVENTS_HERE, EVENTS_A_PAGE = 6, 50
 MOST_PROBLEMS = 6
@@ -140,8 +140,11 @@ def _shown(state: State, view: View, down: bool) -> list[VirtualServerState]:
     """The virtual servers in the picture: all of a small cluster, the busiest of a large one."""
     if state.virtual_total <= COLLAPSE_ABOVE and not view.search and view.page == 1:
         return list(state.virtual_servers)
-    few = BUSIEST if state.virtual_total > COLLAPSE_ABOVE else COLLAPSE_ABOVE
-    return _states("picture", down, sort="connections", per_page=few, servers=True)
+    if state.virtual_total <= COLLAPSE_ABOVE:
+        return _states("all", down, per_page=COLLAPSE_ABOVE, servers=True)
+    kept, busiest = ("state", "busiest"), {"sort": "connections", "per_page": BUSIEST, "servers": True}
+    found = _last_known(kept, down, lambda: services().agent.state(**busiest), BUSIEST_KEPT_S)  # type: ignore[arg-type]  # its own keywords
+    return list(found.virtual_servers) if isinstance(found, State) else []
 
 
 def _unfolded(state: State, view: View, down: bool) -> dict[str, VirtualServerState]:
@@ -172,12 +175,12 @@ def _checks(down: bool) -> Checks:
     return found if isinstance(found, Checks) else Checks(checks=[], matching=0)
 
 
-def _last_known(key: Hashable, down: bool, call: Callable[[], object]) -> object | None:
+def _last_known(key: Hashable, down: bool, call: Callable[[], object], max_age_s: float = 0.0) -> object | None:
     """The agent's answer, or the last one while it is silent (then it is not asked again: it would only cost time)."""
     kept = services().state
     if not down:
         with contextlib.suppress(AgentError):
-            return kept.ask(key, call)
+            return kept.ask(key, call, max_age_s)
     return kept.remembered(key)
 
 

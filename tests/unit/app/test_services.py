@@ -82,6 +82,20 @@ def test_an_agent_that_hangs_is_left_alone_for_a_moment() -> None:
     assert agent.asked == ["state", "state"]
 
 
+def test_an_answer_is_used_again_while_it_is_young_enough() -> None:
+    now, asked = [100.0], []
+    service = StateService(FakeAgent(), monotonic=lambda: now[0])
+
+    def call() -> int:
+        asked.append(now[0])
+        return len(asked)
+
+    assert [service.ask("key", call, 2), service.ask("key", call, 2), service.ask("key", call)] == [1, 1, 2]
+    now[0] += 2
+    assert service.ask("key", call, 2) == 3
+    assert service.remembered("key") == 3
+
+
 @pytest.mark.parametrize(("raw", "said"), [("no agent", "No agent."), ("Why?", "Why?"), ("", ""), ("  x  ", "X.")])
 def test_words_of_the_agent_become_a_sentence(raw: str, said: str) -> None:
     assert sentence(raw) == said
