@@ -26,9 +26,9 @@ from lvsagent.wire import Problem, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
-FIRST_REQUEST_LIMIT_S = 10.0
+FIRST_REQUEST_LIMIT_S = 4.0
 """A connection that has not managed one whole request by then is closed."""
-JANITOR_S = 2.0
+JANITOR_S = 1.0
 MOST_CONNECTIONS = 256
 MOST_EVENTS = 1000
 TEXT_LIMIT = 500
