@@ -81,6 +81,6 @@ def _nat(config: Config) -> Advice:
     gateway = router.host if router and router.host != NO_ADDRESS else ""
     words = "Answers must come back through the director, so it is the real servers' default gateway."
     if not gateway:
-        words += " Give the NAT router an address above: it moves with the active role, the director's own does not."
+        words += " Give the NAT router an address in GLOBAL SETTINGS: it moves with the active role, the director's own does not."
     command = f"ip {'-6 ' if ':' in gateway else ''}route replace default via {gateway or 'NAT-ROUTER-IP'}"
     return Advice("NAT: what each real server needs", words, (command,))

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from app.forms.values import legible
 from app.lvscf.model import NO_ADDRESS, Block, Config, FailoverService, RealServer, VirtualServer
 from app.presentation import Badge, badge, host_port, real_badge, virtual_badge
 from app.refs import Ref, refs
 from lvsagent.wire import RealServerState, VirtualServerState
 
 PER_PAGE = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class Found:
 
 
 def find(config: Config, search: str, page: int, per_page: int = PER_PAGE) -> Found:
-    """The virtual servers whose name, address or real servers hold ``search`` (any case), one page of them."""
-    wanted = search.strip().casefold()
+    """The virtual servers whose name, address, mark or real servers hold ``search`` (any case), one page of them; as the agent searches."""
+    wanted = search.strip().lower()
     everyone = list(zip(refs(config.virtual), config.virtual, strict=True))
     found = [pair for pair in everyone if _matches(pair[1], wanted)] if wanted else everyone
     pages = max(1, -(-len(found) // per_page))
@@ -86,9 +90,10 @@ def find(config: Config, search: str, page: int, per_page: int = PER_PAGE) -> Fo
 
 
 def _matches(one: VirtualServer, wanted: str) -> bool:
-    if wanted in one.name.casefold() or (one.address is not None and wanted in one.address.host.casefold()):
-        return True
-    return any(wanted in server.name.casefold() or wanted in server.address.casefold() for server in one.servers)
+    words = [one.name, one.address.host if one.address else "", str(one.fwmark or "")]
+    for server in one.servers:
+        words += [server.name, server.address]
+    return wanted in legible("\n".join(words)).lower()
 
 
 def virtual_rows(servers: Sequence[tuple[Ref, VirtualServer]], states: Iterable[VirtualServerState]) -> list[VirtualRow]:
@@ -96,12 +101,16 @@ def virtual_rows(servers: Sequence[tuple[Ref, VirtualServer]], states: Iterable[
     known: dict[str, list[VirtualServerState]] = defaultdict(list)
     for state in states:
         known[state.name].append(state)
-    return [_virtual_row(ref, one, known[one.name].pop(0) if known[one.name] else None) for ref, one in servers]
+    return [_virtual_row(ref, one, _first(known[legible(one.name)])) for ref, one in servers]
+
+
+def _first(states: list[T]) -> T | None:
+    return states.pop(0) if states else None
 
 
 def virtual_state(ref: Ref, states: Iterable[VirtualServerState]) -> VirtualServerState | None:
     """The state of that virtual server among those of its name."""
-    named = [state for state in states if state.name == ref.name]
+    named = [state for state in states if state.name == legible(ref.name)]
     return named[ref.ordinal - 1] if ref.ordinal <= len(named) else None
 
 
@@ -142,8 +151,7 @@ def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) 
         known[each.name].append(each)
     rows = []
     for ref, one in zip(refs(servers), servers, strict=True):
-        found = known[one.name]
-        state = found.pop(0) if found else None
+        state = _first(known[legible(one.name)])
         rows.append(
             RealRow(
                 ref=ref,

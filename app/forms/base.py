@@ -260,7 +260,7 @@ def _decoded(text: str) -> dict[str, str]:
         return {}
     if not isinstance(said, dict):
         return {}
-    return {str(key): value for key, value in said.items() if isinstance(value, str)}
+    return {str(key): readable(value) for key, value in said.items() if isinstance(value, str)}
 
 
 # --- "HOST DEVICE" is two fields on the screens ----------------------------------------------------------------------------------

@@ -29,9 +29,14 @@ class Kind(Protocol):
         ...
 
 
+def legible(text: str) -> str:
+    """``text`` with each byte that is not UTF-8 as ``\\xNN``, as the agent says it too."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
+
+
 def readable(text: str) -> str:
-    """``text`` as a page and a one-line field can carry it: bytes that are not UTF-8 become U+FFFD, line ends are left out."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text).replace("\r", "").replace("\n", "").replace("\0", "\ufffd")
+    """``text`` as a page and a one-line field can carry it: legible, and without line ends."""
+    return legible(text).replace("\r", "").replace("\n", "").replace("\0", "\ufffd")
 
 
 @dataclass(frozen=True)

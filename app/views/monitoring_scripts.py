@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from app.editing import Basis
 from app.errors import explain
 from app.forms.monitoring_scripts import BLANKING, MonitoringScriptsForm
+from app.forms.values import legible
 from app.frame import agent_down, services
 from app.refs import Ref
 from app.views.converters import understand_names
@@ -56,21 +57,39 @@ def _tested(basis: Basis, server: Ref, form: MonitoringScriptsForm) -> ResponseR
     """TEST NOW: the check as typed, against every real server, from this director; nothing is written."""
     if not form.validate():
         return _page(basis, server, form, NO_NOTES), 422
-    if down := agent_down():
-        return _page(basis, server, form, Notes(words=(f"The test could not be run: {down}",))), 503
-    typed = form.apply_to(basis.config)
-    one = form.target(typed)
-    trial = TrialRequest(
-        etag=basis.etag, virtual=server.name, send=one.send, expect=one.expect, use_regex=one.use_regex, send_program=one.send_program
-    )
     try:
-        report = services().agent.trial(trial)
-    except StaleConfig:
-        return _page(basis, server, form, Notes(words=("lvs.cf changed while the test was asked for. Press TEST NOW again.",))), 409
-    except AgentError as error:
-        found = explain(error)
-        return _page(basis, server, form, Notes(words=(f"The test could not be run: {found.words}",))), found.status
+        report = services().agent.trial(_trial(basis, server, form))
+    except (AgentError, UnicodeEncodeError, LookupError) as error:
+        words, status = _why_not(error)
+        return _page(basis, server, form, Notes(words=(words,))), status
     return _page(basis, server, form, NO_NOTES, report)
+
+
+def _trial(basis: Basis, server: Ref, form: MonitoringScriptsForm) -> TrialRequest:
+    """What is to be tried.  Raises LookupError when the agent could not tell which virtual server is meant."""
+    if server.ordinal > 1:
+        raise LookupError(server.name)
+    one = form.target(form.apply_to(basis.config))
+    return TrialRequest(
+        etag=basis.etag,
+        virtual=legible(server.name),
+        send=one.send,
+        expect=one.expect,
+        use_regex=one.use_regex,
+        send_program=one.send_program,
+    )
+
+
+def _why_not(error: Exception) -> tuple[str, int]:
+    """Why a test could not be run, and the status of the page that says so."""
+    if isinstance(error, StaleConfig):
+        return "lvs.cf changed while the test was asked for. Press TEST NOW again.", 409
+    if isinstance(error, UnicodeEncodeError):
+        return "The text holds bytes that are not UTF-8, which cannot be tested from here.", 422
+    if isinstance(error, LookupError):
+        return "Another virtual server has the same name. Give this one a name of its own to test it.", 422
+    found = explain(error)
+    return f"The test could not be run: {found.words}", found.status
 
 
 def _page(basis: Basis, server: Ref, form: MonitoringScriptsForm, notes: Notes, report: TrialReport | None = None) -> str:

@@ -38,7 +38,7 @@ def test_long_lists_are_cut_and_said_to_be() -> None:
 
 def test_nat_without_a_router_asks_for_one() -> None:
     found = real_server_advice(config(Forwarding.NAT, "192.0.2.1"))
-    assert "Give the NAT router an address" in found.words
+    assert "Give the NAT router an address in GLOBAL SETTINGS" in found.words
     assert "NAT-ROUTER-IP" in found.commands[0]
 
 

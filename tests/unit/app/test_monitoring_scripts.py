@@ -124,3 +124,19 @@ def test_what_a_server_answers_comes_out_escaped(client: FlaskClient, agent: Fak
     page = visit(client, URL).press("TEST NOW", send="<script>alert(1)</script>")
     assert "<script>alert" not in page.html
     assert "&lt;script&gt;alert(1)" in page.html
+
+
+def test_of_two_virtual_servers_of_one_name_only_the_first_can_be_tested(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.edit_by_hand(TUTORIAL.replace("virtual https {", "virtual http {"))
+    answer = visit(client, "/virtual-servers/http~2/monitoring-scripts").press("TEST NOW")
+    assert answer.status == 422
+    assert "Give this one a name of its own to test it." in answer.words
+    assert agent.trials == []
+
+
+def test_text_that_is_not_utf8_stays_as_it_is(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.edit_by_hand(TUTORIAL.replace('expect = "HTTP"', 'expect = "\udcff"', 1))
+    page = visit(client, URL)
+    assert page.form_with("ACCEPT").fields["expect"] == "\\xff"
+    page.press("ACCEPT", send="PING")
+    assert 'expect = "\udcff"' in agent.text
