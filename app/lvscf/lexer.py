@@ -16,7 +16,9 @@ BLOCK_WORDS = frozenset(("virtual", "failover", "server"))
 
 _TOKEN = re.compile(r"\"[^\"]*\"[^ \t]*|'[^']*'[^ \t]*|[\"'][^\n]*|[^ \t]+")
 _HEAD = re.compile(r"[ \t]*(virtual|failover|server)[ \t]+([^ \t\"'#{}=\r\0][^ \t\r\0]*)[ \t]+\{[ \t]*\r?")
-_SIMPLE = re.compile(r"[ \t]*([a-z0-9_]+)[ \t]+=[ \t]+(?:([^ \t\"'#\r\0][^ \t\r\0]*)[ \t]*|(\"[^\"\r\0]*\"))\r?")
+_SIMPLE = re.compile(
+    r"[ \t]*(?!(?:virtual|failover|server)[ \t])([a-z0-9_]+)[ \t]+=[ \t]+(?:([^ \t\"'#\r\0][^ \t\r\0]*)[ \t]*|(\"[^\"\r\0]*\"))\r?"
+)
 
 
 class Kind(IntEnum):

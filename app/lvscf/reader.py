@@ -13,7 +13,7 @@ from typing import Any
 from app.lvscf.collector import uncollected
 from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Block, Document
-from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, LEVEL_WORDS, OBSOLETE, UNUSED, Level
+from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, LEVEL_WORDS, OBSOLETE, UNUSED, Keyword, Level
 from app.lvscf.lexer import BLOCK_WORDS, Kind, Line, tokenize
 from app.lvscf.model import Config, FailoverService, GlobalSettings, RealServer, VirtualServer
 from app.lvscf.values import interpret
@@ -51,6 +51,11 @@ def placed(document: Document, index: int, problem: Problem) -> Diagnostic:
     return diagnostic(problem, index + 1, tokens[0].start + 1 + shift, tokens[-1].end - tokens[0].start)
 
 
+def counts(line: Line, keyword: Keyword) -> bool:
+    """Whether this line, at the keyword's level, sets it (a line in error does not)."""
+    return line.kind is Kind.DIRECTIVE and line.usable and interpret(keyword, line.args).used
+
+
 class _Directive:
     """What one directive's line means at one level; shared by all lines with the same text."""
 
@@ -62,12 +67,14 @@ class _Directive:
         self.problems = line.problems
         self.used = False
         keyword = BY_LEVEL[level].get(line.word)
-        if keyword is None:
+        if keyword is None and line.word in BLOCK_WORDS:
+            pass  # half a head: the lexer has said what is wrong with it
+        elif keyword is None:
             self.problems = (_unknown(line.word, level), *self.problems)
-        elif line.kind is Kind.DIRECTIVE:
+        elif line.kind is Kind.DIRECTIVE and line.usable:
             result = interpret(keyword, line.args)
             self.value = result.value
-            self.used = result.used and line.usable
+            self.used = result.used
             self.problems = (*result.problems, *self.problems)
 
 

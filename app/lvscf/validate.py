@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Document
 from app.lvscf.escapes import decode_escapes, unknown_escapes
-from app.lvscf.keywords import BY_LEVEL, Level
+from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, Level
 from app.lvscf.model import (
     NO_ADDRESS,
     Block,
@@ -25,7 +25,7 @@ from app.lvscf.model import (
     VirtualServer,
 )
 from app.lvscf.posix_regex import BadPatternError, translate
-from app.lvscf.reader import placed
+from app.lvscf.reader import counts, placed
 from app.lvscf.values import TEXT_LIMIT_BYTES, ip_of
 
 SMALLEST_TCP_TIMEOUT_S = 300
@@ -74,8 +74,10 @@ class _Validation:
         if document is None:
             return None
         block = document.root if key is None else document.block(key)
-        lines = document.lines_of(block, keyword) if block is not None else []
-        return lines[-1] if lines else None
+        if block is None:
+            return None
+        about = BY_LEVEL[LEVEL_OF_BLOCK[block.kind]][keyword]
+        return next((index for index in reversed(document.lines_of(block, keyword)) if counts(document.lexed[index], about)), None)
 
     def _say(self, key: int | None, keywords: Iterable[str], code: str, message: str) -> None:
         """Report at the first of these keywords that the block names, else at its head."""

@@ -30,8 +30,8 @@ from app.lvscf.lexer import Kind, Token, tokenize
 from app.lvscf.model import Config, GlobalSettings, VirtualServer
 from app.lvscf.parser import parse
 from app.lvscf.quoting import UnwritableValue, quote_style, quoted
-from app.lvscf.reader import read
-from app.lvscf.values import FIRST_VALUE, interpret, value_words
+from app.lvscf.reader import counts, read
+from app.lvscf.values import FIRST_VALUE, value_words
 
 __all__ = ["UnwritableValue", "render", "write"]
 
@@ -81,7 +81,7 @@ class _Writer:
         for keyword in changed:
             value = getattr(new, keyword.name)
             lines = body.where.get(keyword.name, [])
-            used = [index for index in lines if self._counts(index, keyword)]
+            used = [index for index in lines if counts(self.document.lexed[index], keyword)]
             if is_none(keyword, value):
                 for index in used:
                     self.edits.delete(index)
@@ -90,10 +90,6 @@ class _Writer:
                 self.edits.replace(index, self._edited(index, keyword, value))
             else:
                 self._add(body, keyword, value)
-
-    def _counts(self, index: int, keyword: Keyword) -> bool:
-        line = self.document.lexed[index]
-        return line.kind is Kind.DIRECTIVE and line.usable and interpret(keyword, line.args).used
 
     def _add(self, body: _Body, keyword: Keyword, value: object) -> None:
         place = body.place_of(keyword)
