@@ -130,12 +130,22 @@ async def nanny(home: Path) -> AsyncIterator[Nanny]:
     await made.close()
 
 
+def command(pid: int) -> bytes:
+    """The command line of a process; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def running(pid: int) -> bool:
     """Whether that process lives (what is left of a dead one has no command line)."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except OSError:
-        return False
+    return bool(command(pid))
+
+
+def children(pid: int) -> list[int]:
+    """The processes started by ``pid``."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextlib.asynccontextmanager
@@ -239,7 +249,7 @@ async def test_programs_that_the_check_user_could_change_are_not_run(nanny: Nann
     assert "it is not in one of program_dirs" in done.outcomes[1].reason
 
 
-async def test_patterns_work_without_privileges_too(nanny: Nanny) -> None:
+async def test_patterns_work_without_privileges_and_their_process_ends_with_nanny(nanny: Nanny) -> None:
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n")
         writer.close()
@@ -252,3 +262,11 @@ async def test_patterns_work_without_privileges_too(nanny: Nanny) -> None:
     done = await nanny.trial(check)
     server.close()
     assert done.outcomes[0].ok, done.outcomes[0].reason
+    assert nanny.process is not None
+    (worker,) = children(nanny.process.pid)
+    assert command(worker).startswith(b"nanny-regex")
+    await nanny.end(signal.SIGKILL)
+    deadline = asyncio.get_running_loop().time() + 5
+    while running(worker):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
