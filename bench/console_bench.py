@@ -34,7 +34,7 @@ ONE = "/virtual-servers/web0500"
 PAGES = (
     "/control",
     "/control?page=20",
-    "/control?search=web07",
+    "/control?q=web07",
     "/control/live",
     "/control/checks",
     "/control/events",

@@ -23,6 +23,14 @@ from app.lvscf import Config, parse, read, validate, write
 VIRTUAL, REAL = 2277, 37205
 ROUNDS = 5
 LIMITS = {"load_s": 2.0, "write_s": 0.3, "memory_mb": 400.0}
+ROWS = {
+    "parse_s": "parse",
+    "read_s": "read",
+    "validate_s": "validate",
+    "load_s": "all three",
+    "write_s": "one weight changed, written",
+    "memory_mb": "memory of the process",
+}
 
 T = TypeVar("T")
 
@@ -78,27 +86,25 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - start, result
 
 
+def one_round(text: str, weight: int) -> dict[str, float]:
+    """Seconds of each step, once."""
+    parse_s, document = timed(lambda: parse(text))
+    read_s, reading = timed(lambda: read(document))
+    validate_s, _ = timed(lambda: validate(reading.config, document))
+    new = with_one_weight(reading.config, weight)
+    write_s, written = timed(lambda: write(document, new))
+    assert len(written) - len(text) in range(5)
+    load_s = parse_s + read_s + validate_s
+    return {"parse_s": parse_s, "read_s": read_s, "validate_s": validate_s, "write_s": write_s, "load_s": load_s}
+
+
 def measure(virtual: int, real: int) -> dict[str, float]:
     """The best of some rounds, in seconds, and the most memory that this process ever had."""
     text = make_file(virtual, real)
     best: dict[str, float] = {}
     for weight in range(1000, 1000 + ROUNDS):
         gc.collect()
-        parse_s, document = timed(lambda: parse(text))
-        read_s, reading = timed(lambda: read(document))  # noqa: B023 -- called at once
-        validate_s, _ = timed(lambda: validate(reading.config, document))  # noqa: B023 -- called at once
-        new = with_one_weight(reading.config, weight)
-        write_s, written = timed(lambda: write(document, new))  # noqa: B023 -- called at once
-        assert len(written) - len(text) in range(5)
-        figures = {
-            "parse_s": parse_s,
-            "read_s": read_s,
-            "validate_s": validate_s,
-            "write_s": write_s,
-            "load_s": parse_s + read_s + validate_s,
-        }
-        best = {name: min(figure, best.get(name, figure)) for name, figure in figures.items()}
-        del document, reading, new, written
+        best = {name: min(figure, best.get(name, figure)) for name, figure in one_round(text, weight).items()}
     best["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     best["lines"] = text.count("\n")
     return best
@@ -114,7 +120,7 @@ def in_own_process(virtual: int, real: int) -> dict[str, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure both sizes, print the table, write the figures.  1 when a limit is broken."""
+    """Measure both sizes, print the table (which says what misses its goal), write the figures."""
     options = argparse.ArgumentParser(description="lvs.cf at the size of a large site")
     options.add_argument("results", nargs="?", type=Path, help="write the figures here, as JSON")
     options.add_argument("--measure", nargs=2, type=int, metavar=("VIRTUAL", "REAL"), help=argparse.SUPPRESS)
@@ -124,17 +130,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     small, large = in_own_process(VIRTUAL // 10, REAL // 10), in_own_process(VIRTUAL, REAL)
     growth = large["load_s"] / small["load_s"]
-    print(f"lvs.cf with {VIRTUAL} virtual and {REAL} real servers ({large['lines']:.0f} lines); best of {ROUNDS}")
-    print(f"{'':28}{'a tenth':>10}{'whole':>10}{'limit':>10}")
-    for name, label in (("parse_s", "parse, s"), ("read_s", "read, s"), ("validate_s", "validate, s"), ("load_s", "all three, s"),
-                        ("write_s", "one weight changed, write, s"), ("memory_mb", "memory of the process, MB")):  # fmt: skip
-        limit = f"{LIMITS[name]:g}" if name in LIMITS else ""
-        print(f"{label:28}{small[name]:>10.3f}{large[name]:>10.3f}{limit:>10}")
-    print(f"{'growth at ten times the size':28}{'':>10}{growth:>10.1f}")
+    print(f"## lvs.cf with {VIRTUAL:,} virtual and {REAL:,} real servers\n\n{large['lines']:,.0f} lines; best of {ROUNDS} rounds.\n")
+    print("| | a tenth of it | whole | goal |\n| --- | ---: | ---: | --- |")
+    for name, label in ROWS.items():
+        unit = "MB" if name == "memory_mb" else "s"
+        goal = f"at most {LIMITS[name]:g} {unit}: {'met' if large[name] <= LIMITS[name] else '**missed**'}" if name in LIMITS else ""
+        print(f"| {label} | {small[name]:.3f} {unit} | {large[name]:.3f} {unit} | {goal} |")
+    print(f"| growth at ten times the size | | {growth:.1f} × | linear: about 10 × |")
     if chosen.results is not None:
         figures = {"virtual": VIRTUAL, "real": REAL, "tenth": small, "whole": large, "growth": growth, "limits": LIMITS}
         chosen.results.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return int(any(large[name] > limit for name, limit in LIMITS.items()))
+    return 0
 
 
 if __name__ == "__main__":
