@@ -19,6 +19,8 @@ from app.lvscf.model import Config, FailoverService, GlobalSettings, RealServer,
 from app.lvscf.values import interpret
 
 DEFAULT_PORT = 80
+MOST_HINTS = 200
+"""So many unknown words are met with the nearest known one; in a file that is no lvs.cf at all the rest can do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class _Directive:
 
     __slots__ = ("name", "problems", "used", "value")
 
-    def __init__(self, line: Line, level: Level) -> None:
+    def __init__(self, line: Line, level: Level, *, hint: bool) -> None:
         self.name = line.word
         self.value: object = None
         self.problems = line.problems
@@ -70,7 +72,7 @@ class _Directive:
         if keyword is None and line.word in BLOCK_WORDS:
             pass  # half a head: the lexer has said what is wrong with it
         elif keyword is None:
-            self.problems = (_unknown(line.word, level), *self.problems)
+            self.problems = (_unknown(line.word, level, hint=hint), *self.problems)
         elif line.kind is Kind.DIRECTIVE and line.usable:
             result = interpret(keyword, line.args)
             self.value = result.value
@@ -78,7 +80,7 @@ class _Directive:
             self.problems = (*result.problems, *self.problems)
 
 
-def _unknown(word: str, level: Level) -> Problem:
+def _unknown(word: str, level: Level, *, hint: bool) -> Problem:
     if (level, word) in UNUSED:
         return Problem("unused-keyword", UNUSED[level, word], 0)
     elsewhere = [other for other in Level if word in BY_LEVEL[other]]
@@ -88,15 +90,20 @@ def _unknown(word: str, level: Level) -> Problem:
         return Problem("wrong-level", f"{word} belongs {places}, not {here}", 0)
     if word in OBSOLETE:
         return Problem("obsolete-keyword", OBSOLETE[word], 0)
-    hint = ""
+    nearest = _nearest(word, level) if hint else ""
+    return Problem("unknown-keyword", f"there is no keyword {shown(word)} {here}{nearest}", 0)
+
+
+def _nearest(word: str, level: Level) -> str:
+    """What was probably meant, as the end of a message."""
     names = [*BY_LEVEL[level], *BLOCK_WORDS]
     if word.lower() in names:
-        hint = f"; keywords are lower case: {word.lower()}"
-    elif close := difflib.get_close_matches(word.lower()[:60], names, n=1, cutoff=0.6):
-        hint = f"; the nearest one is {close[0]}"
-    elif close := difflib.get_close_matches(word.lower()[:60], [name for known in BY_LEVEL.values() for name in known], n=1, cutoff=0.75):
-        hint = f"; the nearest one, {close[0]}, belongs elsewhere"
-    return Problem("unknown-keyword", f"there is no keyword {shown(word)} {here}{hint}", 0)
+        return f"; keywords are lower case: {word.lower()}"
+    if close := difflib.get_close_matches(word.lower()[:60], names, n=1, cutoff=0.6):
+        return f"; the nearest one is {close[0]}"
+    if close := difflib.get_close_matches(word.lower()[:60], [name for known in BY_LEVEL.values() for name in known], n=1, cutoff=0.75):
+        return f"; the nearest one, {close[0]}, belongs elsewhere"
+    return ""
 
 
 class _Body:
@@ -114,6 +121,7 @@ class _Reader:
         self.document = document
         self.lexed = document.lexed
         self.diagnostics: list[Diagnostic] = []
+        self.unknown = 0
         self.known: dict[Level, dict[Line, _Directive]] = {level: {} for level in Level}
 
     @uncollected
@@ -211,7 +219,8 @@ class _Reader:
                 continue
             directive = known.get(line)
             if directive is None:
-                directive = known[line] = _Directive(line, level)
+                directive = known[line] = _Directive(line, level, hint=self.unknown < MOST_HINTS)
+                self.unknown += line.word not in BY_LEVEL[level]
             if directive.problems:
                 for problem in directive.problems:
                     self._report(index, problem)

@@ -204,7 +204,7 @@ def _string(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:
             )
         )
     elif keyword.name == "syncd_iface":
-        _check_device(text, FIRST_VALUE)
+        _check_device(text, FIRST_VALUE, notes)
     elif keyword.name == "scheduler_flags":
         for flag in text.split(","):
             if flag.strip() not in SCHEDULER_FLAGS:
@@ -316,20 +316,17 @@ def _address(keyword: Keyword, args: Sequence[str], notes: Notes) -> str | None:
 def _host_device(keyword: Keyword, args: Sequence[str], notes: Notes) -> HostDevice:
     host = _host_value(keyword, args[0], notes)
     device = unquoted(args[1])
-    _check_device(device, FIRST_VALUE + 1)
+    _check_device(device, FIRST_VALUE + 1, notes)
     return HostDevice(host, device)
 
 
-def _check_device(device: str, token: int) -> None:
+def _check_device(device: str, token: int, notes: Notes) -> None:
     size = len(device.encode("utf-8", "surrogateescape"))
     if not device or device in (".", "..") or "/" in device or any(c.isspace() for c in device):
         raise _BadValue("bad-device", f"{shown(device) or 'nothing'} is no name of an interface", token)
     if size > DEVICE_LIMIT:
-        raise _BadValue(
-            "bad-device",
-            f"{shown(device)} has {size} characters, and the kernel takes {DEVICE_LIMIT} for an interface with its alias",
-            token,
-        )
+        text = f"{shown(device)} has {size} characters, and the kernel takes {DEVICE_LIMIT} for an interface with its alias"
+        notes.append(Problem("bad-device", text, token))
 
 
 def _mask(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:

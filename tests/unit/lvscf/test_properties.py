@@ -13,7 +13,7 @@ from app.lvscf import Config, UnwritableValue, diff, load, parse, read, render, 
 from tests.unit.lvscf.strategies import any_text, derived, files
 
 slow = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "25")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     deadline=None,
 )

@@ -139,7 +139,9 @@ def test_a_virtual_address_has_a_host_and_a_device() -> None:
     assert codes(B, "address", "10.0.0.1") == ["missing-value"]
     assert codes(B, "address", "10.0.0.1", "eth0", "x") == ["surplus-text"]
     assert codes(S, "address", "10.0.0.1", "eth0") == ["surplus-text"]
-    assert codes(B, "address", "10.0.0.1", "abcdefghijklmn:1") == ["bad-device"]
+    assert codes(B, "address", "10.0.0.1", "eth/0") == ["bad-device"]
+    too_long = interpret(BY_LEVEL[B]["address"], ["10.0.0.1", "abcdefghijklmn:1"])
+    assert (too_long.used, [problem.code for problem in too_long.problems]) == (True, ["bad-device"])
 
 
 def test_255_bytes_are_the_most_for_send_and_expect() -> None:
