@@ -248,7 +248,10 @@ async def test_a_server_that_accepts_nothing_is_given_up_at_the_limit(checks: Ch
     assert (outcome.ok, outcome.reason, outcome.connect_timed_out) == (False, "no connection within 0.2 s", True)
 
 
-@pytest.mark.parametrize(("address", "port"), [("nosuch.example", 80), ("", 80), ("127.0.0.1\0", 80), ("10.1", 80)])
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [("nosuch.example", 80), ("", 80), ("127.0.0.1\0", 80), ("10.1", 80), ("127.0.0.1", 0), ("127.0.0.1", 70000), ("::1", -1)],
+)
 async def test_what_is_no_address_is_never_looked_up(checks: Checks, address: str, port: int) -> None:
     outcome = await checks.check(spec(port, address=address))
     assert (outcome.ok, outcome.conclusive) == (False, False)
@@ -450,6 +453,11 @@ async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
+
+
+async def test_an_argument_with_a_nul_byte_is_refused(runner: Checks, folder: Path) -> None:
+    outcome = await runner.check(program_spec(program(folder, "exit 0"), "a\0b"))
+    assert "a NUL byte cannot be part of an argument" in outcome.reason
 
 
 async def test_a_cancelled_check_leaves_no_process(runner: Checks, folder: Path) -> None:

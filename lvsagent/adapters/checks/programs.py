@@ -94,6 +94,8 @@ class ProgramRunner:
                 run = _Run(real, spec)
             except ProgramRefusedError as refused:
                 return Outcome(ok=False, duration_s=0.0, reason=str(refused))
+            except ValueError:  # a NUL byte in an argument
+                return Outcome(ok=False, duration_s=0.0, reason=reasons.program_arguments(spec.program[0]))
             except OSError as error:
                 own = error.errno in reasons.OWN_FAILURES
                 words = reasons.OWN_FAILURES[error.errno or 0] if own else reasons.program_not_started(spec.program[0], error)

@@ -53,8 +53,8 @@ def socket_error(number: int | None) -> str:
 
 
 def not_an_address(text: str) -> str:
-    """The spec's address cannot be connected to."""
-    return f"{shown(text.encode('utf-8', 'surrogateescape'))} is not an address"
+    """The spec's address and port cannot be connected to."""
+    return f"{shown(text.encode('utf-8', 'surrogateescape'))} is not an address and a port"
 
 
 def no_connection(limit_s: float) -> str:
@@ -115,6 +115,11 @@ def program_writable(program: str, path: str) -> str:
 def program_not_started(program: str, error: OSError) -> str:
     """exec failed."""
     return f"{_text(program)}: cannot be run: {(error.strerror or 'unknown error').lower()}"
+
+
+def program_arguments(program: str) -> str:
+    """An argument that no program can get."""
+    return f"{_text(program)}: not run: a NUL byte cannot be part of an argument"
 
 
 def program_out_of_time(limit_s: float) -> str:

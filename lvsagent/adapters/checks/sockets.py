@@ -79,11 +79,13 @@ class Waiter:
 
 
 def _address(spec: CheckSpec) -> tuple[int, tuple[str, int]] | None:
-    """Family and address for connect; None for what is no literal address, which would have to be looked up."""
+    """Family and address for connect; None for what is no literal address (it would have to be looked up) or no port."""
     family = socket.AF_INET6 if ":" in spec.address else socket.AF_INET
     try:
         socket.inet_pton(family, spec.address)
     except (OSError, ValueError):
+        return None
+    if not 0 < spec.port < 65536:
         return None
     return family, (spec.address, spec.port)
 
@@ -123,7 +125,7 @@ async def _guarded(spec: CheckSpec, run: Callable[[Waiter], Awaitable[Outcome]])
 async def _converse(spec: CheckSpec, search: Search, waiter: Waiter) -> Outcome:
     where = _address(spec)
     if where is None:
-        return Outcome(ok=False, duration_s=0.0, reason=reasons.not_an_address(spec.address), conclusive=False)
+        return Outcome(ok=False, duration_s=0.0, reason=reasons.not_an_address(spec.target), conclusive=False)
     protocol = socket.IPPROTO_SCTP if spec.protocol == "sctp" else socket.IPPROTO_TCP
     with socket.socket(where[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK, protocol) as sock:
         await _connect(sock, where[1], waiter)
@@ -235,7 +237,7 @@ class _Judge:
 async def _exchange(spec: CheckSpec, search: Search, waiter: Waiter) -> Outcome:
     where = _address(spec)
     if where is None:
-        return Outcome(ok=False, duration_s=0.0, reason=reasons.not_an_address(spec.address), conclusive=False)
+        return Outcome(ok=False, duration_s=0.0, reason=reasons.not_an_address(spec.target), conclusive=False)
     judge = _Judge(spec, search)
     with socket.socket(where[0], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.connect(where[1])
