@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from app.lvscf.model import Forwarding, Protocol
 from lvsagent.core.table import NO_COUNTERS, Entry, Family, Server, ServerKey, Service, ServiceKey, Table
@@ -61,6 +62,7 @@ def _service_order(key: ServiceKey) -> tuple[int, bool, int, int, int]:
     return key.fwmark, key.family is Family.IPV6, number, address, key.port
 
 
+@lru_cache(maxsize=1 << 16)
 def _address_order(address: str) -> tuple[int, int]:
     parsed = ipaddress.ip_address(address)
     return parsed.version, int(parsed)
