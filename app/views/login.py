@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
@@ -14,6 +15,7 @@ from app.passwd import PasswordError
 from app.presentation import duration
 
 blueprint = Blueprint("login", __name__)
+log = logging.getLogger(__name__)
 
 
 @blueprint.get("/login")
@@ -44,6 +46,7 @@ def enter() -> ResponseReturnValue:
     except PasswordError as error:
         return _page(target, user, 503, str(error))
     if not right:
+        log.warning("a login from %s was refused", source)
         return _page(target, user, 403, "User and password do not match.")
     keeper.throttle.succeeded(source, "piranha", keeper.monotonic())
     keeper.start_session()

@@ -16,11 +16,13 @@ from werkzeug.serving import make_server
 
 from app.factory import create_app
 from app.passwd import PasswordFile
-from app.settings import ConsoleSettings
+from app.settings import ConsoleSettings, load_settings
 from lvsagent.wire import PeerInfo, ProcessInfo
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.test_every_page import examine
 from tests.fakes.agent import FakeAgent
+from tests.integration.test_gui import console, write_config
+from tests.stack import free_port
 from tests.unit.app.conftest import CHEAP, PASSWORD
 from tests.unit.app.test_control import HOSTILE, many
 
@@ -69,6 +71,26 @@ def every_second(guest: Visitor) -> None:
     guest.page.get_by_label("Update frequency in seconds").fill("1")
     with guest.page.expect_navigation():
         guest.page.get_by_role("button", name="Update information now").click()
+
+
+def test_over_https_a_browser_logs_in_changes_the_password_and_logs_out(tmp_path: Path, chromium: Browser) -> None:
+    port = free_port()
+    config = write_config(tmp_path, port)
+    PasswordFile(load_settings(config).password_path, CHEAP).set(PASSWORD)
+    with console(config, port), visiting(chromium, f"https://127.0.0.1:{port}", PASSWORD, ignore_https_errors=True) as guest:
+        page = guest.page
+        guest.log_in()
+        assert [(one["name"], one["secure"], one["httpOnly"], one["sameSite"]) for one in page.context.cookies()] == [
+            ("__Host-piranha", True, True, "Strict")
+        ]
+        page.get_by_role("link", name="CHANGE PASSWORD").click()
+        page.get_by_label("Current password").fill(PASSWORD)
+        page.get_by_label("New password", exact=True).fill("another fish altogether")
+        page.get_by_label("New password once more").fill("another fish altogether")
+        page.get_by_role("button", name="Change password").click()
+        expect(page.get_by_role("status")).to_contain_text("The password is changed.")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("status")).to_have_text("You are logged out.")
 
 
 # --- live updates ---

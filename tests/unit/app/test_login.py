@@ -75,6 +75,15 @@ def test_what_was_wrong_is_not_told(stranger: FlaskClient, user: str, password: 
     assert not inside(stranger)
 
 
+def test_a_refused_login_is_logged_with_its_source_and_nothing_that_was_typed(
+    stranger: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    log_in(stranger, "secret guess", "somebody")
+    assert "a login from 127.0.0.1 was refused" in caplog.text
+    assert "secret guess" not in caplog.text
+    assert "somebody" not in caplog.text
+
+
 def test_tries_are_slowed_and_the_page_says_for_how_long(stranger: FlaskClient, clock: Clock) -> None:
     for _ in range(4):
         assert log_in(stranger, "wrong").status_code == 403

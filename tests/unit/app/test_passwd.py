@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 from pathlib import Path
 
@@ -89,6 +90,19 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(file: PasswordFile
         blocked.set(GOOD)
     assert file.path.read_text() == before
     assert [one.name for one in file.path.parent.iterdir()] == ["piranha.passwd"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_leaves_the_file_to_the_user_of_the_console(file: PasswordFile) -> None:
+    file.path.parent.mkdir()
+    os.chown(file.path.parent, 12_345, 12_345)
+    file.set(GOOD)
+    assert (file.path.stat().st_uid, stat.S_IMODE(file.path.stat().st_mode)) == (12_345, 0o600)
+    os.chown(file.path, 12_345, 54_321)
+    file.path.chmod(0o640)
+    file.set(GOOD)
+    found = file.path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12_345, 54_321, 0o640)
 
 
 @pytest.mark.parametrize("password", ["", "short", "a" * 20, "abababababab", "piranhapiranha", "1234567890", "x" * 1025])
