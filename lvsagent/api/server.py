@@ -65,7 +65,9 @@ class ApiServer:
         """Listen.  A socket left by an earlier process is replaced from one moment to the next."""
         application = web.Application(middlewares=[self._guard], client_max_size=LARGEST_BODY_BYTES)
         application.add_routes(self._routes())
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=30, lingering_time=1.0)
+        self._runner = web.AppRunner(
+            application, access_log=None, handle_signals=False, keepalive_timeout=30, lingering_time=1.0, shutdown_timeout=2.0
+        )
         await self._runner.setup()
         if self._runner.server is None:
             raise RuntimeError("the application has no server after its setup")

@@ -93,11 +93,7 @@ class Expansion:
 
 def clean(text: str) -> str:
     """Text for the wire and for people: bytes that were not UTF-8 (lone surrogates) become ``\\xNN``."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def host_names(config: Config) -> frozenset[str]:

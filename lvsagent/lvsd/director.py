@@ -40,6 +40,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CHANGES_TOLD = 5
+SAVED_AT_ONCE = 500
+"""The health of more real servers than this is saved with the next round: it takes a while, and the table must not wait."""
 SERVERS_TOLD = 20
 """More real servers than this changing sides in one report are told in one event."""
 
@@ -78,6 +80,7 @@ class Director:
         self.names = Names(clock)
         self._stamp = Stamp()
         self._plane_reason = ""
+        self._failure = ""
         self._writing = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
@@ -108,7 +111,8 @@ class Director:
     async def settle(self) -> None:
         """Let the table follow the health that has changed."""
         self._note(await self.keeper.settle())
-        self.book.save()
+        if len(self.book.sides) <= SAVED_AT_ONCE:
+            self.book.save()
 
     async def follow_names(self) -> None:
         """Ask for the host names in lvs.cf again; a new address is taken over at once."""
@@ -117,6 +121,13 @@ class Director:
             async with self._writing:
                 await self._take_over(expanded(self.running, self.names))
             self.events.add("config", "info", "a host name in lvs.cf has another address now; the table follows it")
+
+    def failed(self, error: Exception) -> None:
+        """A round ended in the middle; said once for each reason, however often it comes back."""
+        message = f"lvsd could not finish a round: {type(error).__name__}: {error}"
+        if message != self._failure:
+            self._failure = message
+            self.events.add("problem", "error", message)
 
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""

@@ -43,9 +43,9 @@ class EventLog:
             at=at or self._clock.wall(),
             kind=kind,
             severity=severity,
-            message=clean(message),
-            subject=clean(subject),
-            actor=clean(actor),
+            message=_line(message),
+            subject=_line(subject),
+            actor=_line(actor),
         )
         self._next_id += 1
         self._events.append(event)
@@ -100,3 +100,8 @@ class EventLog:
         fresh.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in self._events))
         fresh.replace(self._path)
         self._lines = len(self._events)
+
+
+def _line(text: str) -> str:
+    """One printable line: a line feed in a comment must not look like a line of the log."""
+    return "".join(character if character.isprintable() else " " for character in clean(text))

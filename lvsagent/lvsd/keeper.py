@@ -8,8 +8,9 @@ failed, with a reason.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,6 +148,12 @@ class TableKeeper:
             wanted = decide_all(expansion, sides, have)
             return [*plan_timeouts(timeouts, expansion.timeouts), *plan(have, wanted, owned)], have
 
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """No change to the table is under way, and none begins."""
+        async with self._lock:
+            yield
+
     async def look(self) -> Table:
         """The table as it is at this moment, counters and all; what was last seen when it cannot be read."""
         async with self._lock:
@@ -196,14 +203,14 @@ class TableKeeper:
         changed |= self._changed  # health that came in while the table was read
         self._changed = set()
         failed_before = self.failures
-        self.failures = {}
+        failures: dict[Subject, str] = {}
         have = before
         if operations:
             self._remember()
             refusals = await self._plane.apply(operations)
             have, left = await self._compare()
-            self.failures = _failures(refusals, left, self._changed)
-        self.have = have
+            failures = _failures(refusals, left, self._changed)
+        self.have, self.failures = have, failures
         if not self.failures and self.expansion.resolved:
             self._write_owned(frozenset(self.expansion.pools))
         uncalled = () if asked else tuple(_uncalled(operations, changed, failed_before))

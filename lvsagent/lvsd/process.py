@@ -6,7 +6,6 @@ Owns starting, the rhythm of rounds, and the three ways to end.  It decides noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -63,8 +62,8 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             director.pulse.channel.run(),
             director.nanny.channel.run(),
             _rounds(director, clock, settings.reconcile_interval),
-            _whenever(director.health_changed, director.settle),
-            _whenever(reread, lambda: _read_again(director)),
+            _whenever(director.health_changed, director, director.settle),
+            _whenever(reread, director, lambda: _read_again(director)),
             _names(director),
         )
     ]
@@ -73,10 +72,11 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     try:
         planned = await ending
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await api.stop()
+        async with director.keeper.paused():  # nobody is cut off in the middle of a change to the table
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await api.stop()
     await director.stop(planned=planned)
     return 0
 
@@ -104,16 +104,25 @@ async def _rounds(director: Director, clock: Clock, longest_s: float) -> None:
     shortest_s = min(longest_s, ROUND_S)
     while True:
         began = clock.now()
-        await director.step()
+        await _safely(director, director.step)
         took_s = clock.now() - began
         await asyncio.sleep(max(min(max(shortest_s, took_s / LARGEST_SHARE), longest_s) - took_s, 0.01))
 
 
-async def _whenever(event: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+async def _whenever(event: asyncio.Event, director: Director, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         await event.wait()
         event.clear()
+        await _safely(director, work)
+
+
+async def _safely(director: Director, work: Callable[[], Awaitable[None]]) -> None:
+    """One round that fails for a reason nobody thought of must not end the API, with which the reason could be mended."""
+    try:
         await work()
+    except Exception as error:
+        log.exception("a round failed")
+        director.failed(error)
 
 
 async def _read_again(director: Director) -> None:
@@ -124,5 +133,4 @@ async def _read_again(director: Director) -> None:
 async def _names(director: Director) -> None:
     while True:
         await asyncio.sleep(NAMES_S)
-        with contextlib.suppress(TimeoutError):
-            await director.follow_names()
+        await _safely(director, director.follow_names)

@@ -6,6 +6,7 @@ Owns the words alone; it decides nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from lvsagent.core.addresses import Address
 from lvsagent.core.desired import awaited, clean
@@ -36,7 +37,7 @@ def plan_steps(
         PlanStep(action=step.action, what=step.what, name=step.name, detail=step.detail, connections=step.connections)
         for step in steps(operations[:MOST_STEPS], have, names)
     ]
-    told.extend(_awaited_steps(after, sides, have, names))
+    told.extend(islice(_awaited_steps(after, sides, have, names), MOST_STEPS))
     told.extend(_address_steps(before.expansion.addresses, after.expansion.addresses))
     more = max(len(operations), len(told)) - MOST_STEPS
     if more > 0:

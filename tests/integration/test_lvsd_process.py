@@ -21,9 +21,13 @@ from app.lvscf.model import Protocol
 from lvsagent.client import AgentClient, AgentDown
 from lvsagent.core.table import Family, Service, ServiceKey
 from lvsagent.wire import State, TrialRequest
-from tests.integration.lvsd_lab import NUMBERS, TUTORIAL
+from tests.integration.lvsd_lab import TUTORIAL as TEXT
 from tests.integration.lvsd_process import IpvsInAFile
 
+NET = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
+"""Loopback addresses of our own: others may be serving the tutorial on this machine."""
+TUTORIAL = TEXT.replace("127.0.0.2", f"{NET}.2")
+ADDRESSES = [f"{NET}.2{number}" for number in (1, 2, 3)]
 HTTP = ServiceKey(Family.IPV4, Protocol.TCP, "127.0.0.100", 80)
 FOREIGN = ServiceKey(Family.IPV4, Protocol.TCP, "192.0.2.200", 25)
 NANNY = """
@@ -110,10 +114,10 @@ class Agent:
 def web_servers() -> Iterator[dict[str, socket.socket]]:
     """Three ports that take a connection and say HTTP."""
     listeners = {}
-    for number in NUMBERS:
-        listener = socket.create_server((number.address, number.port))
+    for address in ADDRESSES:
+        listener = socket.create_server((address, 8080))
         listener.setblocking(False)
-        listeners[number.address] = listener
+        listeners[address] = listener
     loop = asyncio.new_event_loop()
 
     async def serve(listener: socket.socket) -> None:
@@ -217,9 +221,7 @@ def test_test_now_runs_the_check_as_typed(served: Agent) -> None:
     )
     report = served.client.trial(typed)
     assert [(one.server, one.ok, one.target) for one in report.results] == [
-        ("number1", False, "127.0.0.21:8080"),
-        ("number2", False, "127.0.0.22:8080"),
-        ("number3", False, "127.0.0.23:8080"),
+        (f"number{number}", False, f"{address}:8080") for number, address in enumerate(ADDRESSES, 1)
     ]
     assert report.results[0].sent == "GET /x HTTP/1.0\\r\\n\\r\\n"
     assert report.results[0].received.startswith("HTTP/1.0 200")

@@ -172,3 +172,8 @@ def test_the_history_is_two_minutes_and_goes_with_its_row() -> None:
     assert traffic.service(KEY).history == [5.0] * SAMPLES
     traffic.sample({}, 400.0)
     assert traffic.service(KEY).history == []
+
+
+def test_a_line_feed_in_a_comment_is_no_second_line(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl", StoppedClock())
+    assert log.add("config", "info", "accepted\nlvsd: all is well\x1b[2J", actor="a\rb").message == "accepted lvsd: all is well [2J"
