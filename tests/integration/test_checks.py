@@ -7,6 +7,7 @@ import contextlib
 import errno
 import itertools
 import os
+import select
 import socket
 import stat
 import struct
@@ -20,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lvsagent.adapters.checks import Checks
+from lvsagent.adapters.checks import Checks, regex_worker
 from lvsagent.adapters.checks.programs import ProgramRefusedError, permitted
 from lvsagent.core.health import CheckSpec, Method, Outcome
 
@@ -273,6 +274,26 @@ async def test_a_pattern_that_hung_its_process_is_survived_by_the_next(checks: C
             slow = await checks.check(spec(port, use_regex=True, expect=b"^(a|aa)+\\1*$"))
             assert "too slow" in slow.reason
             assert (await checks.check(spec(port, use_regex=True, expect=b"a{3}"))).ok
+
+
+async def test_a_director_that_stood_still_blames_no_server(checks: Checks) -> None:
+    async with serving(stays) as port:
+        asyncio.get_running_loop().call_later(0.05, select.select, [], [], [], 1.3)
+        outcome = await checks.check(spec(port, timeout_s=0.1))
+    assert (outcome.ok, outcome.conclusive, outcome.reason) == (False, False, "this director stood still during the check")
+
+
+async def test_a_pattern_that_cannot_even_be_compiled_in_time_is_ended_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lvsagent.adapters.checks.regex_worker.regex.compile", lambda _pattern: next(filter(None, itertools.repeat(0))))
+    worker = regex_worker.RegexWorker()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(TimeoutError):
+                await worker.search(b"a", b"a")
+            monkeypatch.undo()
+            assert await worker.search(b"a", b"a")
+    finally:
+        worker.close()
 
 
 async def test_nothing_stays_open(checks: Checks) -> None:

@@ -16,6 +16,7 @@ CONNECTION_REFUSED = "connection refused"
 CLOSED_WITHOUT_ANSWER = "the connection was closed without an answer"
 RESET_WITHOUT_ANSWER = "the connection was reset without an answer"
 UDP_NEEDS_EXPECT = "a UDP server can only be checked with an expect string"
+STALLED = "this director stood still during the check"
 PATTERN_TOO_SLOW = "the answer could not be matched in time: the regular expression is too slow for it"
 
 OWN_FAILURES = {

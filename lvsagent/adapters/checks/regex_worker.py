@@ -20,8 +20,11 @@ import regex
 from lvsagent.adapters import process
 
 SEARCH_LIMIT_S = 0.1
-"""Time for compiling and searching; what takes longer counts as no match, with its reason."""
-KILL_AFTER_S = 0.5
+"""CPU time for a search; what takes longer counts as no match, with its reason."""
+KILL_AFTER_S = 0.3
+"""CPU time for compiling and searching, after which the kernel ends the process, whatever it is doing."""
+WAIT_LIMIT_S = 10.0
+"""Real time: much longer, since a busy director is no fault of the pattern's."""
 TITLE = "nanny-regex"
 MEMORY_LIMIT_BYTES = 1 << 30
 _HEADER = struct.Struct("!II")
@@ -41,7 +44,7 @@ class RegexWorker:
         async with self._lock:
             sock = self._socket or self._start()
             try:
-                async with asyncio.timeout(KILL_AFTER_S):
+                async with asyncio.timeout(WAIT_LIMIT_S):
                     loop = asyncio.get_running_loop()
                     await loop.sock_sendall(sock, _HEADER.pack(len(pattern), len(text)) + pattern + text)
                     verdict = await loop.sock_recv(sock, 1)
@@ -50,7 +53,7 @@ class RegexWorker:
                 if isinstance(error, OSError):
                     raise TimeoutError from error
                 raise
-            if verdict == b"":  # it ran out of memory
+            if verdict == b"":  # it ran out of time or memory
                 self.close()
             if verdict not in {_FOUND, _NOT_FOUND}:
                 raise TimeoutError
@@ -96,7 +99,10 @@ def _serve(descriptor: int) -> None:
     while header := _read(descriptor, _HEADER.size):
         pattern_bytes, text_bytes = _HEADER.unpack(header)
         pattern, text = _read(descriptor, pattern_bytes), _read(descriptor, text_bytes)
-        os.write(descriptor, _verdict(pattern, text))
+        signal.setitimer(signal.ITIMER_PROF, KILL_AFTER_S)
+        verdict = _verdict(pattern, text)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        os.write(descriptor, verdict)
 
 
 def _verdict(pattern: bytes, text: bytes) -> bytes:

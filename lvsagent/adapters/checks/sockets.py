@@ -10,12 +10,15 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from app.lvscf.posix_regex import BadPatternError, Translated, translate
 from lvsagent.adapters.checks import reasons
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES, prefix_verdict
 from lvsagent.core.health import CheckSpec, Method, Outcome
 
+STALL_S = 1.0
+"""A time limit that is noticed this much too late says that this director stood still, nothing about the server."""
 SEARCH_PAUSE_S = 0.05
 """A pattern is tried again on a longer answer at most this often."""
 
@@ -104,6 +107,13 @@ async def check_datagram(spec: CheckSpec, search: Search) -> Outcome:
 
 async def _guarded(spec: CheckSpec, run: Callable[[Waiter], Awaitable[Outcome]]) -> Outcome:
     waiter = Waiter(spec.timeout_s)
+    outcome = await _caught(spec, run, waiter)
+    if not outcome.ok and outcome.duration_s > spec.timeout_s + STALL_S:
+        return replace(outcome, reason=reasons.STALLED, conclusive=False, connect_timed_out=False)
+    return outcome
+
+
+async def _caught(spec: CheckSpec, run: Callable[[Waiter], Awaitable[Outcome]], waiter: Waiter) -> Outcome:
     try:
         return await run(waiter)
     except OutOfTimeError:
