@@ -21,6 +21,8 @@ from typing import Protocol
 from lvsagent.ports import AdapterError, ConfigFile
 
 NEW_FILE_MODE = 0o644
+COPY_MODE = 0o600
+"""A copy is nobody else's business, whoever may read the original."""
 LARGEST_BYTES = 64 * 1024 * 1024
 
 
@@ -31,7 +33,7 @@ class FileOperations(Protocol):
 
     def write(self, descriptor: int, data: bytes) -> int: ...
 
-    def adopt(self, descriptor: int, like: os.stat_result | None) -> None: ...
+    def adopt(self, descriptor: int, like: os.stat_result | None, mode: int) -> None: ...
 
     def sync(self, descriptor: int) -> None: ...
 
@@ -54,9 +56,9 @@ class SystemFiles:
         """Write some of ``data``; returns how much."""
         return os.write(descriptor, data)
 
-    def adopt(self, descriptor: int, like: os.stat_result | None) -> None:
-        """Take over the mode and owner of the file that is replaced."""
-        os.fchmod(descriptor, stat.S_IMODE(like.st_mode) if like else NEW_FILE_MODE)
+    def adopt(self, descriptor: int, like: os.stat_result | None, mode: int) -> None:
+        """Take over the mode and owner of the file that is replaced; a new one gets ``mode``."""
+        os.fchmod(descriptor, stat.S_IMODE(like.st_mode) if like else mode)
         if like is None:
             return
         for uid, gid in ((like.st_uid, -1), (-1, like.st_gid)):
@@ -89,7 +91,7 @@ def etag_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def replace_file(path: Path, data: bytes, files: FileOperations) -> None:
+def replace_file(path: Path, data: bytes, files: FileOperations, mode: int = COPY_MODE) -> None:
     """Make ``data`` the content of ``path``: the old file or the new one, never neither.  A symbolic link stays one.
 
     Raises AdapterError; then the old file is untouched.
@@ -103,7 +105,7 @@ def replace_file(path: Path, data: bytes, files: FileOperations) -> None:
             view = memoryview(data)
             while view:
                 view = view[files.write(descriptor, bytes(view)) :]
-            files.adopt(descriptor, like)
+            files.adopt(descriptor, like, mode)
             files.sync(descriptor)
         finally:
             files.close(descriptor)
@@ -171,7 +173,7 @@ class ConfigFilesOnDisk:
             self.keep_previous(old.data, replaced_by=new.etag)
         else:
             _make_folder(self._path.parent, 0o755)
-        replace_file(self._path, data, self._files)
+        replace_file(self._path, data, self._files, NEW_FILE_MODE)
         self._forget_all_but(new.etag)
         return new
 
