@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import ipaddress
-import os
-import secrets
 import socket
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from app.files import replace_file
 
 VALID_FOR = dt.timedelta(days=3650)
 
@@ -33,8 +33,8 @@ def ensure_certificate(folder: Path, bind: str, now: dt.datetime) -> tuple[Path,
     certificate = _self_signed(private, names_of(bind), now)
     form = serialization.Encoding.PEM
     secret = private.private_bytes(form, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    write_private(key, secret)
-    write_private(cert, certificate.public_bytes(form), 0o644)
+    replace_file(key, secret)
+    replace_file(cert, certificate.public_bytes(form), 0o644)
     return cert, key, True
 
 
@@ -59,21 +59,6 @@ def names_of(bind: str) -> list[x509.GeneralName]:
                 seen.add(address)
                 found.append(x509.IPAddress(address))
     return found
-
-
-def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` in one step; nobody else ever sees it half written or too open."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _still_valid(cert: Path, now: dt.datetime) -> bool:

@@ -23,8 +23,9 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from app.certificate import ensure_certificate, fingerprint, write_private
+from app.certificate import ensure_certificate, fingerprint
 from app.factory import create_app
+from app.files import replace_file
 from app.settings import DEFAULT_PATH, ConsoleSettings, SettingsError, check_settings, load_settings, override
 
 SILENT_CLIENT_S = 10.0
@@ -136,7 +137,7 @@ def secret_key(folder: Path) -> bytes:
             if len(key) >= KEY_BYTES:
                 return key
         key = secrets.token_bytes(KEY_BYTES)
-        write_private(path, key.hex().encode() + b"\n")
+        replace_file(path, key.hex().encode() + b"\n")
     except ValueError:
         raise StartError(f"{path} is damaged: delete it, and a new one is made (whoever is logged in must log in again)") from None
     except OSError as error:

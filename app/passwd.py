@@ -21,6 +21,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from app.files import replace_file
 from app.settings import DEFAULT_PATH, ConsoleSettings, SettingsError, load_settings
 
 USER = "piranha"
@@ -110,21 +111,9 @@ class PasswordFile:
                 self._write(self._hash(password))
 
     def _write(self, hashed: str) -> None:
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        owner = _owner(self.path)
         try:
-            owner = _owner(self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(handle, "w", encoding="ascii") as file:
-                    file.write(f"{USER}:{hashed}\n")
-                    file.flush()
-                    _give(file.fileno(), owner, self.path)
-                    os.fsync(file.fileno())
-                temporary.replace(self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync_folder(self.path.parent)
+            replace_file(self.path, f"{USER}:{hashed}\n".encode(), prepare=lambda handle: _give(handle, owner, self.path))
         except OSError as error:
             raise PasswordError(f"{self.path} cannot be written: {error.strerror}") from error
 
@@ -149,14 +138,6 @@ def _give(handle: int, owner: os.stat_result | None, path: Path) -> None:
     os.fchown(handle, owner.st_uid, owner.st_gid)
     if path.exists() and owner.st_mode & 0o040:
         os.fchmod(handle, 0o640)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
