@@ -16,6 +16,7 @@ from app.lvscf.diff import Change, diff
 from app.lvscf.document import Document
 from app.lvscf.escapes import decode_escapes
 from app.lvscf.keywords import BY_LEVEL, KEYWORDS, Effect, Keyword, Level, ValueType
+from app.lvscf.literals import host_of, ip_of, is_host_name
 from app.lvscf.model import (
     NO_ADDRESS,
     Block,
@@ -35,7 +36,6 @@ from app.lvscf.model import (
 from app.lvscf.parser import parse
 from app.lvscf.reader import Reading, read
 from app.lvscf.validate import validate
-from app.lvscf.values import host_of, ip_of, is_host_name
 from app.lvscf.writer import UnwritableValue, render, write
 
 

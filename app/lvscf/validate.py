@@ -11,6 +11,7 @@ from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Document
 from app.lvscf.escapes import decode_escapes, unknown_escapes
 from app.lvscf.keywords import BY_LEVEL, LEVEL_OF_BLOCK, Level
+from app.lvscf.literals import ip_of
 from app.lvscf.model import (
     NO_ADDRESS,
     Block,
@@ -26,7 +27,7 @@ from app.lvscf.model import (
 )
 from app.lvscf.posix_regex import BadPatternError, translate
 from app.lvscf.reader import counts, placed
-from app.lvscf.values import TEXT_LIMIT_BYTES, ip_of
+from app.lvscf.values import TEXT_LIMIT_BYTES
 
 SMALLEST_TCP_TIMEOUT_S = 300
 """Below five minutes idle sessions (ssh, database pools, push connections) are dropped in the middle of ordinary work."""

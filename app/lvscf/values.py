@@ -5,17 +5,15 @@ Owns every type of lvs.cf and what may be wrong with a value.  Driven by the key
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 from app.lvscf.diagnostics import Problem, shown
 from app.lvscf.keywords import LOAD_MONITORS, SCHEDULER_FLAGS, Keyword, Level, ValueType
 from app.lvscf.lexer import unquoted
+from app.lvscf.literals import WORST_INTEGER, host_of, integer_of, ip_of, ipv4_of, ipv6_mask, is_contiguous, is_host_name, service_port
 from app.lvscf.model import NO_ADDRESS, HostDevice
 
 FIRST_VALUE = 2
@@ -24,41 +22,9 @@ FIRST_VALUE = 2
 TEXT_LIMIT_BYTES = 255
 DEVICE_LIMIT = 15
 
-_INTEGER = re.compile(r"[ \t]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"[ \t]*[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+)")
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\.?$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
-)
-_SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+*/-]*")
-_DOTTED_QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
-"""The form in which nearly every address is written."""
 
 _STATUS_CODES = re.compile(r"[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?(?:,[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?)*")
-_WORST_INTEGER = 2**63
-
-_WELL_KNOWN = {
-    "ftp": 21,
-    "ssh": 22,
-    "telnet": 23,
-    "smtp": 25,
-    "domain": 53,
-    "http": 80,
-    "www": 80,
-    "pop3": 110,
-    "nntp": 119,
-    "imap2": 143,
-    "imap": 143,
-    "ldap": 389,
-    "https": 443,
-    "submission": 587,
-    "ldaps": 636,
-    "imaps": 993,
-    "pop3s": 995,
-    "mysql": 3306,
-    "postgresql": 5432,
-    "sip": 5060,
-}
-"""Services that people balance, for hosts without /etc/services."""
 
 
 class Interpretation(NamedTuple):
@@ -112,25 +78,12 @@ _QUOTABLE = {ValueType.STRING, ValueType.TEXT, ValueType.COMMAND}
 # --- numbers -------------------------------------------------------------------------------------------------------------------
 
 
-def _integer_of(text: str) -> int | None:
-    """C's ``strtol`` with base 0 over the whole text; ``None`` when that leaves anything over or does not fit."""
-    match = _INTEGER.fullmatch(text)
-    if match is None or len(text) > 100:
-        return None
-    digits = match[2]
-    base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10
-    number = int(digits, base)
-    if number >= _WORST_INTEGER:
-        return None
-    return -number if match[1] == "-" else number
-
-
 def _integer(keyword: Keyword, args: Sequence[str], notes: Notes) -> int:
     text = unquoted(args[0])
     if text == "":
         notes.append(Problem("empty-value", f"{keyword.name} is empty, which counts as 0", FIRST_VALUE))
         return 0
-    number = _integer_of(text)
+    number = integer_of(text)
     if number is None:
         raise _BadValue("bad-integer", f"{keyword.name} is a whole number, and {shown(text)} is none")
     if keyword.name == "syncd_id" and number & 0xFF != number:
@@ -165,7 +118,7 @@ def _decimal(keyword: Keyword, args: Sequence[str], notes: Notes) -> float:
             number = int(number)
         _check_range(keyword, number, notes)
         return number
-    if text and _integer_of(text) is None:
+    if text and integer_of(text) is None:
         raise _BadValue("bad-number", f"{keyword.name} is a number of seconds such as 6 or 0.5, and {shown(text)} is none")
     return _integer(keyword, args, notes)
 
@@ -175,7 +128,7 @@ def _boolean(keyword: Keyword, args: Sequence[str], notes: Notes) -> bool:
     if text == "":
         notes.append(Problem("empty-value", f"{keyword.name} is empty, which counts as 0", FIRST_VALUE))
         return False
-    number = _integer_of(text)
+    number = integer_of(text)
     if number not in (0, 1):
         raise _BadValue("bad-boolean", f"{keyword.name} is 0 or 1, and {shown(text)} is neither")
     return number == 1
@@ -235,54 +188,6 @@ def _command(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:  # noq
 # --- addresses -----------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=65536)
-def ipv4_of(text: str) -> str | None:
-    """The dotted quad that C's ``inet_aton`` makes of ``text`` (short forms, octal and hexadecimal parts too), ``None`` if none."""
-    if _DOTTED_QUAD.fullmatch(text):
-        return text
-    parts = text.split(".")
-    if not 1 <= len(parts) <= 4:
-        return None
-    numbers: list[int] = []
-    for part in parts:
-        number = _integer_of(part) if part[:1].isdigit() else None
-        if number is None:
-            return None
-        numbers.append(number)
-    if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
-        return None
-    value = numbers[-1]
-    for index, number in enumerate(numbers[:-1]):
-        value |= number << (24 - 8 * index)
-    return f"{value >> 24}.{value >> 16 & 255}.{value >> 8 & 255}.{value & 255}"
-
-
-def ip_of(text: str) -> str | None:
-    """The address in its canonical form, IPv4 or IPv6; ``None`` when it is not one."""
-    if ":" not in text:
-        return ipv4_of(text)
-    try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError:
-        return None
-    return None if address.scope_id else str(address)
-
-
-def host_of(text: str) -> str | None:
-    """The canonical address, or the host name as written; ``None`` when it is neither."""
-    address = ip_of(text)
-    if address is not None:
-        return address
-    if _HOST_NAME.fullmatch(text) and not text.rstrip(".").rpartition(".")[2].isdigit():
-        return text
-    return None
-
-
-def is_host_name(host: str) -> bool:
-    """Whether a host of the model is a name that has yet to be resolved."""
-    return ":" not in host and ipv4_of(host) is None
-
-
 def _host_value(keyword: Keyword, raw: str, notes: Notes) -> str:
     text = unquoted(raw)
     host = host_of(text)
@@ -331,7 +236,7 @@ def _check_device(device: str, token: int, notes: Notes) -> None:
 
 def _mask(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:
     text = unquoted(args[0])
-    mask = ipv4_of(text) or _ipv6_mask(text)
+    mask = ipv4_of(text) or ipv6_mask(text)
     if mask is None:
         if keyword.name == "pmask":
             notes.append(
@@ -340,39 +245,19 @@ def _mask(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:
             return NO_ADDRESS
         hint = f"; write 255.255.255.0, not {shown(text)}" if text.startswith("/") else ""
         raise _BadValue("bad-mask", f"{keyword.name} is a netmask such as 255.255.255.0, and {shown(text) or 'nothing'} is none{hint}")
-    if ":" not in mask and not _is_contiguous(mask):
+    if ":" not in mask and not is_contiguous(mask):
         notes.append(
             Problem("doubtful-mask", f"{shown(text)} is the netmask {mask}, which is hardly meant; write it as 255.255.255.0", FIRST_VALUE)
         )
     return mask
 
 
-def _ipv6_mask(text: str) -> str | None:
-    return ip_of(text) if ":" in text else None
-
-
-def _is_contiguous(mask: str) -> bool:
-    inverted = int(ipaddress.IPv4Address(mask)) ^ 0xFFFFFFFF
-    return inverted & (inverted + 1) == 0
-
-
 # --- ports ---------------------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def service_port(name: str) -> int | None:
-    """The port of a TCP service name, from this host's services or the common ones known here; ``None`` when unknown."""
-    if not _SERVICE_NAME.fullmatch(name):
-        return None
-    try:
-        return socket.getservbyname(name, "tcp")
-    except OSError:
-        return _WELL_KNOWN.get(name)
 
 
 def _port(keyword: Keyword, args: Sequence[str], notes: Notes) -> int:
     text = unquoted(args[0])
-    number = _integer_of(text)
+    number = integer_of(text)
     if number is None:
         _refuse_list(keyword, text)
         number = service_port(text)
@@ -386,7 +271,7 @@ def _port(keyword: Keyword, args: Sequence[str], notes: Notes) -> int:
 
 def _port_number(keyword: Keyword, args: Sequence[str], notes: Notes) -> int:
     text = unquoted(args[0])
-    number = _integer_of(text)
+    number = integer_of(text)
     if number is None:
         _refuse_list(keyword, text)
         hint = " (a name is allowed for the virtual server's port only)" if service_port(text) else ""
@@ -442,9 +327,9 @@ def _canonical_host(text: str) -> str:
 def _number_text(number: float) -> str:
     if isinstance(number, int):
         return str(number)
-    if number.is_integer() and abs(number) < _WORST_INTEGER:
+    if number.is_integer() and abs(number) < WORST_INTEGER:
         return str(int(number))
-    return f"{number:.9f}".rstrip("0") if abs(number) < _WORST_INTEGER else str(number)
+    return f"{number:.9f}".rstrip("0") if abs(number) < WORST_INTEGER else str(number)
 
 
 def same_value(keyword: Keyword, wanted: object, read: object) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.lvscf import BY_LEVEL, HostDevice, Level
-from app.lvscf.values import host_of, interpret, ipv4_of, is_host_name, service_port
+from app.lvscf.literals import host_of, ipv4_of, is_host_name, service_port
+from app.lvscf.values import interpret
 
 G, B, S = Level.GLOBAL, Level.BLOCK, Level.SERVER
 
