@@ -106,7 +106,9 @@ class Nanny:
     async def until(self, condition: Any) -> None:
         deadline = asyncio.get_running_loop().time() + 20
         while not condition():
-            assert self.process is None or self.process.returncode is None, "nanny has ended"
+            if self.process is not None and self.process.returncode is not None:
+                _, errors = await self.process.communicate()
+                pytest.fail(f"nanny has ended: {errors.decode()}")
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.005)
 
