@@ -61,14 +61,26 @@ class ConfigService:
         self._agent = agent
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[ConfigText, Loaded]] = OrderedDict()
+        self._latest: tuple[ConfigText, Loaded] | None = None
+        self._outdated = ""
 
     def current(self, etag: str = "") -> tuple[ConfigText, Loaded]:
         """The configuration now.  ``etag``, when the caller just learnt it, saves fetching a text that is already here.
 
         Raises AgentDown.
         """
-        kept = self.by_etag(etag) if etag else None
-        return kept or self.parsed(self._agent.config())
+        kept = self.by_etag(etag) if etag and etag != self._outdated else None
+        entry = kept or self.parsed(self._agent.config())
+        with self._lock:
+            self._latest = entry
+            if entry[0].etag == self._outdated:
+                self._outdated = ""
+        return entry
+
+    def outdated(self, etag: str) -> None:
+        """The file is another one than this by now, although the agent's state says so only once it has noticed a hand edit."""
+        with self._lock:
+            self._outdated = etag
 
     def parsed(self, text: ConfigText) -> tuple[ConfigText, Loaded]:
         """``text`` with what it means."""
@@ -93,7 +105,7 @@ class ConfigService:
     def latest(self) -> tuple[ConfigText, Loaded] | None:
         """The configuration used last, for reading while the agent is down."""
         with self._lock:
-            return next(reversed(self._kept.values()), None)
+            return self._latest
 
 
 class StateService:

@@ -78,8 +78,22 @@ class Screen:
 
 
 def basis_now() -> Basis:
-    """lvs.cf as this request finds it.  Raises AgentDown when nothing is known."""
-    return Basis(*current_config())
+    """lvs.cf as this request finds it.  Raises AgentDown when nothing is known.
+
+    A form made from another file than the agent's state speaks of is held against the file itself: a hand edit reaches the state later.
+    """
+    basis = Basis(*current_config())
+    if request.form.get("etag", basis.etag) == basis.etag or agent_down():
+        return basis
+    return _newer_than(basis, "")
+
+
+def _newer_than(basis: Basis, etag: str) -> Basis:
+    """The file as it is now, when ``basis`` may no longer be it; ``etag``: its own, where the agent has told it."""
+    newer = Basis(*services().config.current(etag))
+    if newer.etag != basis.etag:
+        services().config.outdated(basis.etag)
+    return newer
 
 
 def open_form(form: ScreenForm, basis: Basis, key: int = 0) -> None:
@@ -160,7 +174,7 @@ def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
         receipt = services().agent.put_config(made.text, if_match=made.basis.etag, comment=readable(made.comment), actor=ACTOR)
     except StaleConfig as error:
-        return stale(screen, Basis(*services().config.current(error.etag)))
+        return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
         return _refused(screen, made, error)
     token = _outcomes().keep(Outcome(receipt, made.changes))
@@ -171,7 +185,7 @@ def _review(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
         receipt = services().agent.put_config(made.text, if_match=made.basis.etag, dry_run=True, actor=ACTOR)
     except StaleConfig as error:
-        return stale(screen, Basis(*services().config.current(error.etag)))
+        return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
         return _refused(screen, made, error)
     known = {(one.code, one.message) for one in made.basis.loaded.diagnostics}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
+from app.factory import create_app
+from app.passwd import PasswordFile
+from app.settings import ConsoleSettings
 from lvsagent.client import AgentDown, AgentRefused, InvalidConfig, StaleConfig
-from lvsagent.wire import DiagnosticInfo, RefusalInfo
+from lvsagent.wire import DiagnosticInfo, RefusalInfo, State
 from tests.fakes.agent import TUTORIAL, FakeAgent, etag_of
 from tests.unit.app.browsing import visit
-from tests.unit.app.conftest import post
+from tests.unit.app.conftest import Clock, log_in, post
 
 FORMS = [
     "/global-settings",
@@ -371,3 +375,29 @@ def test_blocks_of_one_name_are_told_apart(client: FlaskClient, agent: FakeAgent
     assert page.form_with("ACCEPT").fields["port"] == "443"
     page.press("ACCEPT", port="8443")
     assert [one.port for one in agent.config_now.virtual] == [80, 8443]
+
+
+class Unnoticing(FakeAgent):
+    """An agent that has not yet noticed that lvs.cf was edited by hand: its state speaks of the file before."""
+
+    noticed = ""
+
+    def state(self, **query: object) -> State:
+        now = super().state(**query)  # type: ignore[arg-type]
+        return msgspec.structs.replace(now, config=msgspec.structs.replace(now.config, etag=self.noticed or now.config.etag))
+
+
+def test_a_hand_edit_that_the_agent_has_not_noticed_yet_is_seen_by_whoever_ran_into_it(
+    settings: ConsoleSettings, passwords: PasswordFile, clock: Clock
+) -> None:
+    agent = Unnoticing(wall=clock)
+    client = create_app(settings, agent, passwords=passwords, wall=clock, monotonic=clock).test_client()
+    log_in(client)
+    page = visit(client, EDIT)
+    agent.noticed = etag_of(TUTORIAL)
+    agent.edit_by_hand(TUTORIAL.replace("timeout = 6", "timeout = 7"))
+    stale = page.press("ACCEPT", timeout="9")
+    assert "You both changed 1 field" in stale.words
+    afresh = visit(client, EDIT)
+    assert afresh.form_with("ACCEPT").fields["timeout"] == "7"
+    assert "Accepted: serial 8" in afresh.press("ACCEPT", timeout="10").words
