@@ -1,0 +1,163 @@
+"""The console's FakeAgent and the real client with the real lvsd behind its socket: the same answers to the same calls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, StaleConfig
+from lvsagent.wire import TrialRequest
+from tests.fakes.agent import TUTORIAL, FakeAgent
+from tests.fakes.ipvs import FakeIpvs
+from tests.integration.lvsd_lab import Lab
+
+CHANGED = TUTORIAL.replace("weight = 1", "weight = 2", 1).replace("serial_no = 7", "serial_no = 8")
+
+
+class LabInAThread:
+    """A real lvsd with every server up, in a loop of its own, so that a test may call as the console does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._lab = Lab(folder, FakeIpvs())
+        self._lab.lvs_cf.write_text(TUTORIAL)
+        self._loop.run_until_complete(self._begin())
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    @property
+    def client(self) -> AgentClient:
+        return self._lab.client
+
+    async def _begin(self) -> None:
+        await self._lab.start()
+        await self._lab.report("up")
+        await self._lab.director.step()
+
+    def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._lab.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(params=["fake", "real"])
+def agent(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Agent]:
+    if request.param == "fake":
+        yield FakeAgent(passive=True)  # the real one has no pulse here: nobody announces
+        return
+    lab = LabInAThread(tmp_path)
+    yield lab.client
+    lab.end()
+
+
+def test_config_is_the_file_with_its_etag(agent: Agent) -> None:
+    config = agent.config()
+    assert (config.text, config.exists, len(config.etag)) == (TUTORIAL, True, 64)
+
+
+def test_an_accepted_text_is_the_next_config_and_the_one_before_is_kept(agent: Agent) -> None:
+    assert agent.previous_config() is None
+    before = agent.config()
+    receipt = agent.put_config(CHANGED, if_match=before.etag, comment="heavier", actor="piranha")
+    assert (receipt.serial, receipt.dry_run, receipt.written, receipt.applied) == (8, False, True, True)
+    assert (agent.config().text, agent.config().etag) == (CHANGED, receipt.etag)
+    previous = agent.previous_config()
+    assert previous is not None
+    assert (previous.text, previous.etag, receipt.previous_etag) == (TUTORIAL, before.etag, before.etag)
+
+
+def test_a_dry_run_changes_nothing_and_has_steps(agent: Agent) -> None:
+    before = agent.config()
+    receipt = agent.put_config(CHANGED, if_match=before.etag, dry_run=True)
+    assert (receipt.dry_run, receipt.written, receipt.etag) == (True, False, before.etag)
+    assert {step.action for step in receipt.steps} <= {"add", "change", "remove"}
+    assert any("weight 1 → 2" in step.detail for step in receipt.steps)
+    assert agent.config() == before
+
+
+def test_a_stale_write_says_which_file_is_there(agent: Agent) -> None:
+    with pytest.raises(StaleConfig) as caught:
+        agent.put_config(CHANGED, if_match="0" * 64)
+    assert caught.value.etag == agent.config().etag
+
+
+def test_errors_come_with_their_lines(agent: Agent) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        agent.put_config(TUTORIAL.replace("scheduler = rr", "scheduler = fastest"), if_match=agent.config().etag)
+    assert [one.line for one in caught.value.diagnostics if one.severity == "error"] == [14]
+    assert agent.config().text == TUTORIAL
+
+
+def test_the_state_of_the_tutorial(agent: Agent) -> None:
+    state = agent.state()
+    assert [(one.name, one.state, one.up, one.enabled, one.total) for one in state.virtual_servers] == [
+        ("http", "up", 3, 3, 3),
+        ("https", "inactive", 0, 1, 2),
+    ]
+    http = state.virtual_servers[0]
+    assert (http.address, http.port, http.protocol, http.scheduler, http.device) == ("192.0.2.100", 80, "tcp", "rr", "eth1:1")
+    assert (state.matching, state.virtual_total, state.real_total) == (2, 2, 5)
+    assert (state.config.serial, state.config.applied_serial, state.config.in_step) == (7, 7, True)
+    assert http.real_servers == []
+
+
+def test_real_servers_when_they_are_asked_for(agent: Agent) -> None:
+    (https,) = agent.state(virtual="https", servers=True).virtual_servers
+    assert [(one.name, one.state, one.weight, one.configured_weight) for one in https.real_servers] == [
+        ("number1", "inactive", None, 3),
+        ("number3", "inactive", None, 1),
+    ]
+    (http,) = agent.state(virtual="http", servers=True).virtual_servers
+    assert [(one.name, one.state, one.weight) for one in http.real_servers] == [(f"number{number}", "up", 1) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("https", ["https"]), ("10.11.12.22", ["http"]), ("NUMBER3", ["http", "https"]), ("nowhere", [])],
+)
+def test_search_looks_at_names_and_addresses_of_both_kinds(agent: Agent, search: str, found: list[str]) -> None:
+    state = agent.state(search=search)
+    assert [one.name for one in state.virtual_servers] == found
+    assert state.matching == len(found)
+
+
+def test_pages(agent: Agent) -> None:
+    second = agent.state(page=2, per_page=1)
+    assert ([one.name for one in second.virtual_servers], second.matching) == (["https"], 2)
+    assert agent.state(page=3, per_page=1).virtual_servers == []
+    assert [one.name for one in agent.state(sort="name").virtual_servers] == ["http", "https"]
+
+
+def test_events_newest_first(agent: Agent) -> None:
+    agent.put_config(CHANGED, if_match=agent.config().etag, actor="piranha")
+    (newest,) = agent.events(limit=1).events
+    assert (newest.kind, newest.actor) == ("config", "piranha")
+    assert all(event.id < newest.id for event in agent.events(before=newest.id).events)
+
+
+def test_checks_of_one_virtual_server(agent: Agent) -> None:
+    checks = agent.checks(virtual="http", per_page=2)
+    assert (len(checks.checks), checks.matching) == (2, 3)
+    assert [one.key for one in checks.checks] == ["http/number1", "http/number2"]
+
+
+def test_a_trial_of_another_file_is_stale(agent: Agent) -> None:
+    with pytest.raises(StaleConfig):
+        agent.trial(TrialRequest(etag="0" * 64, virtual="http", send=None, expect=None, use_regex=False, send_program=None))
+
+
+def test_who_is_not_active_does_not_announce(agent: Agent) -> None:
+    with pytest.raises(AgentRefused):
+        agent.announce()
+
+
+def test_the_table_as_text(agent: Agent) -> None:
+    listing = agent.table_text().splitlines()
+    assert listing[0].startswith("IP Virtual Server version ")
+    assert "TCP  192.0.2.100:80 rr" in listing
+    assert "-A -t 192.0.2.100:80 -s rr" in agent.table_text(rules=True).splitlines()
