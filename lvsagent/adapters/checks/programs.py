@@ -23,6 +23,8 @@ from lvsagent.core.health import CheckSpec, Outcome
 
 OUTPUT_LIMIT_BYTES = 64 * 1024
 """Whoever prints more is ended."""
+LEAVE_LIMIT_S = 1.0
+"""How long a killed program is waited for; one that is stuck in the kernel is taken in whenever it ends."""
 AT_ONCE = 32
 """How many programs run at the same time; the others wait, their time limit not yet running."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
@@ -130,6 +132,7 @@ class _Run:
         self.returncode = 0
         self._mark = secrets.token_hex(8)
         self._ended = asyncio.get_running_loop().create_future()
+        self._taken_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._process = subprocess.Popen(  # noqa: S603 -- argv of a file that permitted() let through; there is no shell
             spec.program,
             executable=real,
@@ -150,15 +153,18 @@ class _Run:
 
     async def finish(self, limit_s: float) -> str:
         """Wait for the end, or make one: the reason of an early one, else ``""``."""
+        reason = ""
         try:
             async with asyncio.timeout(limit_s):
                 await self._wait()
         except TimeoutError:
-            return reasons.program_out_of_time(limit_s)
+            reason = reasons.program_out_of_time(limit_s)
         finally:
             self._end()
+        if not self._taken_in.done():
+            await asyncio.wait([self._taken_in], timeout=LEAVE_LIMIT_S)
         too_much = max(len(self.output), len(self.complaint)) > OUTPUT_LIMIT_BYTES
-        return reasons.program_talks_too_much(OUTPUT_LIMIT_BYTES) if too_much else ""
+        return reasons.program_talks_too_much(OUTPUT_LIMIT_BYTES) if too_much else reason
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
@@ -226,6 +232,8 @@ class _Run:
         loop.remove_reader(self._handle)
         os.close(self._handle)
         self.returncode = returncode
+        if not self._taken_in.done():
+            self._taken_in.set_result(None)
 
 
 def _marked(mark: str) -> list[int]:
