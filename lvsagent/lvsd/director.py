@@ -192,7 +192,7 @@ class Director:
                 if self.running.file.exists:
                     reason = f"{self.files.path} is gone; still serving serial {self.running.serial}"
                     self._out_of_step(OnDisk(file.etag, exists=False, reason=reason))
-            elif (file.etag, file.exists) == (self.running.file.etag, self.running.file.exists):
+            elif file == self.running.file and not self.running.errors:
                 self.disk = _on_disk(self.running)
             elif file.etag != self.disk.etag or again:
                 await self._edited_outside(file)

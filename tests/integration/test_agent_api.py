@@ -291,6 +291,12 @@ async def test_errors_at_the_very_first_start_leave_the_virtual_servers_without_
         await lab.report("up")
         assert lab.weights() == ALL_IN
         assert "serving the virtual servers without errors" in (await lab.ask(lab.client.state)).config.reason
+        await lab.director.look_at_disk(again=True)
+        assert not (await lab.ask(lab.client.state)).config.in_step
+        lab.lvs_cf.write_text(TUTORIAL)
+        await lab.director.step()
+        assert (await lab.ask(lab.client.state)).config.in_step
+        assert lab.weights() == ALL_IN
 
 
 # --- the table -------------------------------------------------------------------------------------------------------------------
