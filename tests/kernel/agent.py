@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lvsagent.client import AgentClient, AgentDown
@@ -20,6 +20,9 @@ from tests.waiting import until
 START_LIMIT_S = 60.0
 SETTLE_LIMIT_S = 20.0
 NAMES = ("supervisor", "lvsd", "pulse", "nanny")
+
+TO_ITSELF = (443, lab.UDP_PORT)
+"""Virtual ports whose real servers listen on the same one."""
 
 GLOBALS = """\
 serial_no = 1
@@ -37,21 +40,27 @@ network = {network}
 NAT_ROUTER = f"nat_router = {lab.NAT_ROUTER} eth0:1\nnat_nmask = 255.255.255.0\n"
 
 
-def virtual(name: str = "http", *lines: str, address: str = f"{lab.VIP} eth1:1", servers: dict[str, str] | None = None) -> str:
-    """A virtual server as the console would write it; ``lines`` come last, so they win over what is usual here."""
+def virtual(
+    name: str = "http", *lines: str, address: str = f"{lab.VIP} eth1:1", servers: Mapping[str, str] = lab.ADDRESSES, port: int = 80
+) -> str:
+    """A virtual server as the console would write it; ``lines`` come last, so they win over what is usual here.
+
+    ``port`` is its own; the real servers' is 80, or the same where they listen there.
+    """
     body = [
         "active = 1",
         f"address = {address}",
         "vip_nmask = 255.255.255.0",
-        "port = 80",
+        f"port = {port}",
         "scheduler = rr",
         "timeout = 1",
         "reentry = 1",
         *lines,
     ]
     text = [f"virtual {name} {{", *(f"     {line}" for line in body)]
-    for server, at in (servers if servers is not None else lab.ADDRESSES).items():
-        text += [f"     server {server} {{", f"         address = {at}", "         active = 1", "         weight = 1", "     }"]
+    for server, at in servers.items():
+        body = [f"address = {at}", "active = 1", f"port = {80 if port not in TO_ITSELF else port}", "weight = 1"]
+        text += [f"     server {server} {{", *(f"         {line}" for line in body), "     }"]
     return "\n".join([*text, "}", ""])
 
 
@@ -118,9 +127,10 @@ class Agent:
     def settled(self) -> bool:
         """Everything that lvs.cf asks for is in force."""
         state = self.state()
-        served = all(virtual.up == virtual.enabled for virtual in state.virtual_servers if virtual.state != "inactive")
+        wanted = [virtual for virtual in state.virtual_servers if virtual.state != "inactive"]
+        served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in wanted)
         addresses = {address.state for address in state.role.addresses}
-        expected = {virtual.address for virtual in state.virtual_servers if virtual.state != "inactive" and virtual.address}
+        expected = {virtual.address for virtual in wanted if virtual.address}
         there = expected <= {address.address for address in state.role.addresses}
         return state.config.in_step and served and there and addresses <= {"present"} and state.role.role == "active"
 
@@ -138,6 +148,14 @@ class Agent:
                 os.kill(pids[name], signal.SIGKILL)
         assert self._process is not None
         self._process.wait(START_LIMIT_S)
+
+    def kill_supervisor(self) -> None:
+        """kill -9 of the supervisor alone; returns when its children have left too."""
+        pids = self.pids()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(START_LIMIT_S)
+        until(lambda: not any(Path(f"/proc/{pids[name]}").exists() for name in NAMES), START_LIMIT_S, self.log)
 
     def close(self) -> None:
         """Nothing of it runs afterwards."""

@@ -13,6 +13,7 @@ own (starting a program is slow here); the client is a few sockets made in its n
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -107,9 +108,13 @@ def _answered(name: bytes, connection: socket.socket) -> bool:
 # --- the client ----------------------------------------------------------------------------------------------------------------
 
 
-def fetch(address: tuple[str, int], path: str = "/", limit_s: float = PATIENCE_S) -> bytes:
-    """One HTTP request from this thread's namespace; the answer's body.  Raises OSError."""
-    with socket.create_connection(address, timeout=limit_s) as connection:
+_ports = itertools.count(20_000)
+"""The client never uses a port twice: for minutes the kernel would send it the way the earlier connection went."""
+
+
+def fetch(address: tuple[str, int], port: int, path: str = "/", limit_s: float = PATIENCE_S) -> bytes:
+    """One HTTP request from this thread's namespace and the client's own ``port``; the answer's body.  Raises OSError."""
+    with socket.create_connection(address, limit_s, ("", port)) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         answer = b""
         while part := connection.recv(65536):
@@ -122,32 +127,42 @@ def fetch(address: tuple[str, int], path: str = "/", limit_s: float = PATIENCE_S
 
 @dataclass
 class Watch:
-    """A client that asks every 20 ms with a limit of 100 ms: how often, what failed when, the longest time between two answers."""
+    """A client that asks every 20 ms with a limit of 100 ms: how often, what failed when, the longest time between two answers.
+
+    Beside every request it asks a server of its own, in its own namespace.  When that one is slow too, the machine as a whole stood still,
+    and the request is counted as ``stalled``, not as failed.
+    """
 
     asked: int = 0
+    stalled: int = 0
     failures: list[str] = field(default_factory=list)
     longest_gap_s: float = 0.0
 
 
 class Ticker:
-    """Runs such a client from ``start`` to ``stop``."""
+    """Runs such a client from its making to ``stop``."""
 
     INTERVAL_S, LIMIT_S = 0.02, 0.1
+    _first_ports = itertools.count(30_000, 5_000)
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int] = (VIP, 80)) -> None:
         self._address = address
+        self._ports = itertools.count(next(self._first_ports))
         self._stop_read, self._stop_write = os.pipe()
         self._said_read, self._said_write = os.pipe()
+        self._control = serve("client")
         with net.namespace("client"):
             self._pid = forked(self._run)
         os.close(self._said_write)
         os.close(self._stop_read)
 
     def stop(self) -> Watch:
+        """End it; what it saw."""
         os.close(self._stop_write)
         with os.fdopen(self._said_read) as said:
             found = json.load(said)
         os.waitpid(self._pid, 0)
+        killed(self._control)
         return Watch(**found)
 
     def _run(self) -> None:
@@ -158,14 +173,62 @@ class Ticker:
         while not select.select([self._stop_read], [], [], max(0.0, due - time.monotonic()))[0]:
             due = max(due + self.INTERVAL_S, time.monotonic())
             watch.asked += 1
-            try:
-                fetch(self._address, limit_s=self.LIMIT_S)
-            except OSError as error:
-                watch.failures.append(f"{time.monotonic() - start:.2f} s: {error or type(error).__name__}")
+            answer, control = race([(self._address, next(self._ports)), (("127.0.0.1", 80), 0)], self.LIMIT_S)
+            now = time.monotonic()
+            if not answer.error:
+                watch.longest_gap_s = max(watch.longest_gap_s, now - last)
+                last = now
+            elif control.error or control.took_s > self.LIMIT_S / 2:
+                watch.stalled += 1
             else:
-                watch.longest_gap_s = max(watch.longest_gap_s, time.monotonic() - last)
-                last = time.monotonic()
+                watch.failures.append(f"{now - start:.2f} s: {answer.error}")
         os.write(self._said_write, json.dumps(watch.__dict__).encode())
+
+
+@dataclass
+class Answer:
+    """How one of several requests went."""
+
+    error: str = "no answer in time"
+    took_s: float = 0.0
+
+
+def race(targets: list[tuple[tuple[str, int], int]], limit_s: float) -> list[Answer]:
+    """Ask several servers (address; the client's port, 0 for any) at the same time."""
+    start = time.monotonic()
+    answers = [Answer() for _ in targets]
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+        for answer, (address, port) in zip(answers, targets, strict=True):
+            connection = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET))
+            connection.setblocking(False)
+            connection.bind(("", port))
+            connection.connect_ex(address)
+            selector.register(connection, selectors.EVENT_WRITE, answer)
+        while selector.get_map() and (left := start + limit_s - time.monotonic()) > 0:
+            for key, _events in selector.select(left):
+                assert isinstance(key.fileobj, socket.socket)
+                if _ended(key.fileobj, selector, key.data):
+                    key.data.took_s = time.monotonic() - start
+                    selector.unregister(key.fileobj)
+    return answers
+
+
+def _ended(connection: socket.socket, selector: selectors.BaseSelector, answer: Answer) -> bool:
+    """One step of a request; whether it was the last."""
+    try:
+        if selector.get_key(connection).events & selectors.EVENT_WRITE:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            selector.modify(connection, selectors.EVENT_READ, answer)
+            return False
+        part = connection.recv(4096)
+    except OSError as error:
+        answer.error = str(error)
+        return True
+    if part:
+        answer.error = "" if part.startswith(b"HTTP/1.0 200") else "not the answer that was asked for"
+    elif answer.error:
+        answer.error = "the connection was closed without an answer"
+    return bool(not part or not answer.error)
 
 
 # --- the network ---------------------------------------------------------------------------------------------------------------
@@ -180,7 +243,7 @@ class Cluster:
     def fetch(self, address: str = VIP, port: int = 80, path: str = "/") -> bytes:
         """One request by the client."""
         with net.namespace("client"):
-            return fetch((address, port), path)
+            return fetch((address, port), next(_ports), path)
 
     def names(self, count: int, address: str = VIP, port: int = 80) -> dict[str, int]:
         """How often each real server answered ``count`` requests."""
@@ -193,13 +256,14 @@ class Cluster:
     def connect(self, address: str = VIP, port: int = 80) -> socket.socket:
         """A connection by the client that stays open."""
         with net.namespace("client"):
-            return socket.create_connection((address, port), timeout=PATIENCE_S)
+            return socket.create_connection((address, port), PATIENCE_S, ("", next(_ports)))
 
     def ask_datagram(self, address: str = VIP, port: int = UDP_PORT) -> str:
         """One datagram by the client, from a port of its own; the answer."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with net.namespace("client"), socket.socket(family, socket.SOCK_DGRAM) as asker:
             asker.settimeout(PATIENCE_S)
+            asker.bind(("", next(_ports)))
             asker.connect((address, port))
             asker.send(b"who is there?")
             return asker.recv(2048).decode()
@@ -212,22 +276,27 @@ class Cluster:
         """It comes back."""
         self.pids[name] = serve(name)
 
-    def answer_directly(self) -> None:
-        """The real servers carry the VIP themselves, silently, and answer the client without the director (direct routing, tunnels)."""
+    @contextlib.contextmanager
+    def answering_directly(self, *, tunnels: bool) -> Iterator[None]:
+        """The real servers carry the VIP themselves, silently, and answer the client without the director.
+
+        ``tunnels``: what comes from the director is packed IP in IP, else it is the client's own packet.
+        """
         for number, name in enumerate(NUMBERS, start=1):
             net.ip(f"link add {name}-pub type veth peer name eth1 netns {name}", f"link set {name}-pub master pub up")
             with net.namespace(name):
-                net.sysctl("net/ipv4/conf/all/arp_ignore", "1")
-                net.sysctl("net/ipv4/conf/all/arp_announce", "2")
+                for setting, value in (("arp_ignore", "1"), ("arp_announce", "2"), ("rp_filter", "0")):
+                    net.sysctl(f"net/ipv4/conf/all/{setting}", value)
                 net.ip(f"address add 192.0.2.2{number}/24 dev eth1", f"address add {VIP}/32 dev lo", "link set eth1 up")
-
-    def receive_tunnels(self) -> None:
-        """The real servers take packets out of IP-in-IP."""
-        for name in NUMBERS:
-            with net.namespace(name):
-                net.ip(f"link add ipip0 type ipip local {ADDRESSES[name]} remote any", "link set ipip0 up")
-                for device in ("all", "ipip0"):
-                    net.sysctl(f"net/ipv4/conf/{device}/rp_filter", "0")
+                if tunnels:
+                    net.ip(f"link add ipip0 type ipip local {ADDRESSES[name]} remote any", "link set ipip0 up")
+        try:
+            yield
+        finally:
+            net.ip(*(f"link delete {name}-pub" for name in NUMBERS))
+            for name in NUMBERS:
+                with net.namespace(name):
+                    net.ip(f"address delete {VIP}/32 dev lo", *(["link delete ipip0"] if tunnels else []))
 
     def close(self) -> None:
         for pid in self.pids.values():
