@@ -106,14 +106,8 @@ def _nearest(word: str, level: Level) -> str:
     return ""
 
 
-class _Body:
-    """What the lines of one block have said so far; ``seen`` tells in which line each keyword did."""
-
-    __slots__ = ("seen", "values")
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self.seen: dict[str, int] = {}
+Values = dict[str, Any]
+"""What the lines of one block have said so far, by keyword."""
 
 
 class _Reader:
@@ -122,6 +116,8 @@ class _Reader:
         self.lexed = document.lexed
         self.diagnostics: list[Diagnostic] = []
         self.unknown = 0
+        self.repeated: dict[tuple[int, str], int] = {}
+        """Head of a block and keyword → the last line that repeats it, so that a thousand repeats do not mean a thousand searches."""
         self.known: dict[Level, dict[Line, _Directive]] = {level: {} for level in Level}
 
     @uncollected
@@ -130,7 +126,7 @@ class _Reader:
         for index, problem in self.document.problems:
             self._report(index, problem)
         root = self.document.root
-        values = self._whole_body(root, Level.GLOBAL).values
+        values = self._whole_body(root, Level.GLOBAL)
         virtual: list[VirtualServer] = []
         failover: list[FailoverService] = []
         for block in root.blocks:
@@ -152,28 +148,29 @@ class _Reader:
     # --- blocks ------------------------------------------------------------------------------------------------------------------
 
     def _virtual(self, block: Block) -> VirtualServer:
-        body = _Body()
+        values: Values = {}
         servers: list[RealServer] = []
         at = block.head + 1
         for inner in block.blocks:
-            self._lines(body, Level.BLOCK, at, inner.head)
+            self._lines(block, Level.BLOCK, values, at, inner.head)
             at = inner.end + 1
             self._report_line(inner.head)
             if inner.kind != "server":
                 self._unusable(inner)
                 continue
-            server = self._server(inner, body.values.get("port", DEFAULT_PORT))
+            server = self._server(inner, values.get("port", DEFAULT_PORT))
             if inner.used:
                 servers.append(server)
-        self._lines(body, Level.BLOCK, at, block.stop)
-        self._check_late_port(body.seen.get("port", -1), servers)
-        return VirtualServer(name=block.name, key=block.key, servers=tuple(servers), **body.values)
+        self._lines(block, Level.BLOCK, values, at, block.stop)
+        if "port" in values:
+            self._check_late_port(block, servers)
+        return VirtualServer(name=block.name, key=block.key, servers=tuple(servers), **values)
 
     def _failover(self, block: Block) -> FailoverService:
-        return FailoverService(name=block.name, key=block.key, **self._whole_body(block, Level.BLOCK).values)
+        return FailoverService(name=block.name, key=block.key, **self._whole_body(block, Level.BLOCK))
 
     def _server(self, block: Block, port: int) -> RealServer:
-        values = self._whole_body(block, Level.SERVER).values
+        values = self._whole_body(block, Level.SERVER)
         own = values.get("port")
         return RealServer(name=block.name, key=block.key, effective_port=port if own is None else own, **values)
 
@@ -182,24 +179,26 @@ class _Reader:
         if block.kind in LEVEL_OF_BLOCK:
             self._whole_body(block, LEVEL_OF_BLOCK[block.kind])
 
-    def _whole_body(self, block: Block, level: Level) -> _Body:
-        body = _Body()
+    def _whole_body(self, block: Block, level: Level) -> Values:
+        values: Values = {}
         at = block.head + 1
         if level is not Level.GLOBAL:
             for inner in block.blocks:
-                self._lines(body, level, at, inner.head)
+                self._lines(block, level, values, at, inner.head)
                 at = inner.end + 1
                 self._report_line(inner.head)
                 self._unusable(inner)
         else:
             for inner in block.blocks:
-                self._lines(body, level, at, inner.head)
+                self._lines(block, level, values, at, inner.head)
                 at = inner.end + 1
-        self._lines(body, level, at, block.stop)
-        return body
+        self._lines(block, level, values, at, block.stop)
+        return values
 
-    def _check_late_port(self, index: int, servers: list[RealServer]) -> None:
-        missed = [server for server in servers if server.port is None and (server.key or 0) <= index]
+    def _check_late_port(self, block: Block, servers: list[RealServer]) -> None:
+        portless = [server for server in servers if server.port is None]
+        index = self._earlier(block, Level.BLOCK, "port", block.stop) if portless else -1
+        missed = [server for server in portless if (server.key or 0) <= index]
         if missed:
             others = " and others" if len(missed) > 1 else ""
             text = f"port stands after server {shown(missed[0].name)}{others}, which it does not reach; move it above the server blocks"
@@ -207,9 +206,9 @@ class _Reader:
 
     # --- lines -------------------------------------------------------------------------------------------------------------------
 
-    def _lines(self, body: _Body, level: Level, start: int, stop: int) -> None:
+    def _lines(self, block: Block, level: Level, values: Values, start: int, stop: int) -> None:
         """Read the lines from ``start`` up to ``stop`` as directives of this level."""
-        lexed, known, values, seen = self.lexed, self.known[level], body.values, body.seen
+        lexed, known = self.lexed, self.known[level]
         blank, bad = Kind.BLANK, Kind.BAD
         for index in range(start, stop):
             line = lexed[index]
@@ -227,10 +226,22 @@ class _Reader:
             if not directive.used:
                 continue
             name = directive.name
-            if name in seen:
-                self._report(index, Problem("repeated-directive", f"{name} stands in line {seen[name] + 1} already; this one counts", 0))
-            seen[name] = index
+            if name in values:
+                self._report_repeat(block, level, name, index)
             values[name] = directive.value
+
+    def _report_repeat(self, block: Block, level: Level, name: str, index: int) -> None:
+        earlier = self.repeated.get((block.head, name))
+        if earlier is None:
+            earlier = self._earlier(block, level, name, index)
+        self.repeated[block.head, name] = index
+        self._report(index, Problem("repeated-directive", f"{name} stands in line {earlier + 1} already; this one counts", 0))
+
+    def _earlier(self, block: Block, level: Level, name: str, before: int) -> int:
+        """The index of the last line above ``before`` that sets this keyword in the block."""
+        keyword = BY_LEVEL[level][name]
+        lines = self.document.lines_of(block, name)
+        return max(index for index in lines if index < before and counts(self.lexed[index], keyword))
 
     def _report_line(self, index: int) -> None:
         for problem in self.lexed[index].problems:
