@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from lvsagent.core.health import CheckSpec
-from lvsagent.wire import AddressState, CheckInfo, ProcessInfo
+from lvsagent.wire import AddressState, CheckInfo, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -38,13 +38,22 @@ class AddressSpec(Message, frozen=True):
     label: str
 
 
+class HeartbeatPath(Message, frozen=True):
+    """A way between the directors: ``name`` is public or private; datagrams go from ``local`` to ``peer``, both on the heartbeat port."""
+
+    name: str
+    local: str
+    peer: str
+
+
 class PulseConfigure(Message, frozen=True):
     """All that pulse needs of lvs.cf.  pulse keeps the last one under its runtime folder, so that it can come back without lvsd.
 
-    ``etag`` is that of the lvs.cf it was made from.  ``redundant``: a backup director is configured and enabled.  The heartbeat's fields
-    follow with redundancy.
+    ``etag`` is that of the lvs.cf it was made from.  ``redundant``: a backup director is configured and enabled.
     ``forwarding_needed``: NAT is in use, so ip_forward must be on (IPv4 and, where IPv6 virtual servers exist, IPv6).
-    ``active_command`` and ``inactive_command`` are argv, already checked against agent.toml's ``root_commands``.
+    ``active_command`` and ``inactive_command`` are argv, already checked against agent.toml's ``root_commands``; so are
+    ``start_commands`` and ``stop_commands``, those of the active failover services in the file's order (``service = fos``).
+    ``watched``: the interfaces whose links decide with ``monitor_links``.  ``serial``, ``up`` and ``total`` are told to the peer.
     """
 
     etag: str
@@ -54,6 +63,44 @@ class PulseConfigure(Message, frozen=True):
     active_command: list[str] = []
     inactive_command: list[str] = []
     redundant: bool = False
+    keepalive_s: float = 2.0
+    deadtime_s: float = 5.0
+    heartbeat_port: int = 539
+    paths: list[HeartbeatPath] = []
+    preempt: bool = False
+    preempt_delay_s: float = 0.0
+    monitor_links: bool = False
+    watched: list[str] = []
+    virtual_mac: bool = False
+    sync_enabled: bool = False
+    sync_interface: str = ""
+    sync_id: int = 0
+    start_commands: list[list[str]] = []
+    stop_commands: list[list[str]] = []
+    serial: int = 0
+    up: int = 0
+    total: int = 0
+
+
+class PulseHealth(Message, frozen=True):
+    """What the peer is told of this director's work, sent whenever it changes.
+
+    ``fit``: lvsd has a data plane that can serve; ``checks_done``: every check has run at least once since lvsd started.
+    """
+
+    serial: int
+    up: int
+    total: int
+    fit: bool = True
+    checks_done: bool = True
+
+
+class PulseCommand(Message, frozen=True):
+    """An operator's word: ``action`` is step_down, take_over, maintenance or resume."""
+
+    action: str
+    actor: str = ""
+    reason: str = ""
 
 
 class PulseAnnounce(Message, frozen=True):
@@ -64,7 +111,11 @@ class PulseAnnounce(Message, frozen=True):
 
 
 class PulseState(Message, frozen=True):
-    """Sent at connect and at every change.  ``problems`` are in words ("net.ipv4.ip_forward is 0: NAT cannot work")."""
+    """Sent at connect and at every change; what only counts or tells ages at most a few times a second.
+
+    ``problems`` are in words ("net.ipv4.ip_forward is 0: NAT cannot work").  The other fields are those of the API's role and peer;
+    the peer's ``name`` and ``address`` are left empty.
+    """
 
     etag: str
     role: str
@@ -73,6 +124,14 @@ class PulseState(Message, frozen=True):
     addresses: list[AddressState]
     announced_at: float
     problems: list[str] = []
+    maintenance: bool = False
+    links: list[HeartbeatLinkInfo] = []
+    takeover_s: float = 0.0
+    late_s: float = 0.0
+    late_warning: str = ""
+    key: str = ""
+    both_active_since: float = 0.0
+    peer: PeerInfo = PeerInfo(state="none")
 
 
 class PulseEvent(Message, frozen=True):
@@ -129,7 +188,7 @@ class NannyTrialDone(Message, frozen=True):
     outcomes: list[TrialOutcome]
 
 
-ToPulse = PulseConfigure | PulseAnnounce
+ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
 ToNanny = NannyConfigure | NannyTrial
 FromNanny = NannyReport | NannyTrialDone
