@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, flash, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -32,25 +34,16 @@ def edit(server: Ref) -> ResponseReturnValue:
     def show(notes: Notes) -> str:
         return _page(basis, server, form, notes)
 
-    if request.method == "GET":
-        return show(NO_NOTES)
     if action in BLANKING:
         form.blank(action)
         flash(f"{action}: the field is empty now. Nothing is written before ACCEPT.", "info")
+    if request.method == "GET" or action in BLANKING:
         return show(NO_NOTES)
     if action == "test":
         return _tested(basis, server, form)
-    return decide(
-        Screen(
-            title=f"Monitoring scripts of {server.name}",
-            here=here,
-            change=form.apply_to,
-            show=show,
-            done=lambda: here,
-            form=form,
-            key=lambda config: block_key(config, server),
-        )
-    )
+    title = f"Monitoring scripts of {server.name}"
+    key = partial(block_key, ref=server)
+    return decide(Screen(title=title, here=here, change=form.apply_to, show=show, done=lambda: here, form=form, key=key))
 
 
 def _tested(basis: Basis, server: Ref, form: MonitoringScriptsForm) -> ResponseReturnValue:

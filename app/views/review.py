@@ -235,20 +235,19 @@ def stale(screen: Screen, basis: Basis) -> ResponseReturnValue:
         made = draft(basis, screen.change(basis.config))
     except LookupError:
         return gone(screen)
-    theirs = [change.words for change in diff(before.config, basis.config)] if before else []
-    body = render_template(
-        "review/stale.html",
-        screen=screen,
-        yours=made.changes if made else (),
-        theirs=theirs[:WORDS_SHOWN],
-        more=len(theirs) - WORDS_SHOWN,
-        before_known=before is not None,
-        meanwhile=meanwhile,
-        conflicts=[one for one in meanwhile if one.conflict],
-        lines=unified(before.text.text, basis.text.text) if before else [],
-        carry_pairs=carried(screen, basis.etag),
-    )
-    return body, 409
+    conflicts = [one for one in meanwhile if one.conflict]
+    carry_pairs, yours = carried(screen, basis.etag), made.changes if made else ()
+    words = {"screen": screen, "yours": yours, "meanwhile": meanwhile, "conflicts": conflicts, "carry_pairs": carry_pairs}
+    return render_template("review/stale.html", **words, **_between(before, basis)), 409
+
+
+def _between(before: Basis | None, basis: Basis) -> dict[str, object]:
+    """For the page: what happened to lvs.cf from the file the form was made from to the one there is."""
+    if before is None:
+        return {"before_known": False, "theirs": [], "more": 0, "lines": []}
+    theirs = [change.words for change in diff(before.config, basis.config)]
+    lines = unified(before.text.text, basis.text.text)
+    return {"before_known": True, "theirs": theirs[:WORDS_SHOWN], "more": len(theirs) - WORDS_SHOWN, "lines": lines}
 
 
 def _seen(etag: str) -> Basis | None:

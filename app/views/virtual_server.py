@@ -74,18 +74,20 @@ def edit(server: Ref) -> ResponseReturnValue:
     if request.method == "GET":
         return show(NO_NOTES)
 
-    def named() -> Ref:
-        name = form.setting("name")
-        return Ref(str(name.value)) if name.changed else server
-
     return decide(
         Screen(
             title=f"Virtual server {server.name}",
             here=url_for("virtual_server.edit", server=server),
             change=form.apply_to,
             show=show,
-            done=lambda: url_for("virtual_server.edit", server=named()),
+            done=lambda: url_for("virtual_server.edit", server=_named(form)),
             form=form,
-            key=lambda config: block_key(config, named()),
+            key=lambda config: block_key(config, _named(form)),
         )
     )
+
+
+def _named(form: VirtualServerForm) -> Ref:
+    """The virtual server under the name it has once the form is accepted."""
+    name = form.setting("name")
+    return Ref(str(name.value)) if name.changed else form.ref
