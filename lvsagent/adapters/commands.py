@@ -25,22 +25,48 @@ class CommandResult:
     output: str = ""
 
 
+class _Output:
+    """The beginning of what a program writes: a pipe of our own, so that nobody who keeps it open holds anything up."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = os.pipe()
+        os.set_blocking(self._ours, False)
+        self._kept = bytearray()
+        asyncio.get_running_loop().add_reader(self._ours, self._take)
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            part = os.read(self._ours, 65536)
+            self._kept += part[: OUTPUT_LIMIT_BYTES - len(self._kept)]
+            if not part:
+                asyncio.get_running_loop().remove_reader(self._ours)
+
+    def close(self) -> str:
+        """What there was."""
+        self._take()
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.close(self._ours)
+        return self._kept.decode(errors="replace").strip()
+
+
 async def run_command(argv: Sequence[str], limit_s: float) -> CommandResult:
     """Run ``argv``; never raises for anything the program does.  Its whole process group is gone afterwards."""
+    output = _Output()
     try:
         running = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdout=output.theirs,
+            stderr=output.theirs,
             cwd="/",
             env=ENVIRONMENT,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
+        output.close()
         return CommandResult(ok=False, words=f"could not be started: {getattr(error, 'strerror', None) or error}")
-    output = bytearray()
-    reading = asyncio.ensure_future(_read(running.stdout, output))
+    finally:
+        os.close(output.theirs)
     try:
         async with asyncio.timeout(limit_s):
             status = await running.wait()
@@ -51,11 +77,5 @@ async def run_command(argv: Sequence[str], limit_s: float) -> CommandResult:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
         await running.wait()
-        await reading
-    return CommandResult(ok=status == 0, words=words, output=output.decode(errors="replace").strip())
-
-
-async def _read(stream: asyncio.StreamReader | None, output: bytearray) -> None:
-    """Keep the beginning, read and forget the rest."""
-    while stream is not None and (part := await stream.read(65536)):
-        output += part[: OUTPUT_LIMIT_BYTES - len(output)]
+        text = output.close()
+    return CommandResult(ok=status == 0, words=words, output=text)
