@@ -18,7 +18,19 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from lvsagent.wire import Checks, DiagnosticInfo, Events, Problem, Receipt, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    DiagnosticInfo,
+    Events,
+    FailoverRequest,
+    Problem,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 T = TypeVar("T")
 
@@ -101,6 +113,21 @@ class Agent(Protocol):
 
     def announce(self) -> None:
         """Send gratuitous ARP for every address again.  Raises AgentRefused when this director is not active."""
+        ...
+
+    def failover(self, action: str, *, actor: str = "", reason: str = "") -> None:
+        """``step_down``, ``take_over``, ``maintenance`` or ``resume``.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It returns when pulse has been told; what came of it is in the state.
+        """
+        ...
+
+    def rehearsals(self) -> Rehearsals:
+        """The failovers that were measured, newest first."""
+        ...
+
+    def add_rehearsal(self, rehearsal: Rehearsal) -> None:
+        """Remember one."""
         ...
 
     def table_text(self, *, rules: bool = False) -> str:
@@ -209,6 +236,19 @@ class AgentClient:
     def announce(self) -> None:
         """Send gratuitous ARP for every address again."""
         _success(self._call("POST", "/v1/announce"))
+
+    def failover(self, action: str, *, actor: str = "", reason: str = "") -> None:
+        """Move the role, or keep it from moving here."""
+        request = FailoverRequest(action=action, actor=actor or self._actor, reason=reason)
+        _success(self._call("POST", "/v1/failover", body=_encoded(request)))
+
+    def rehearsals(self) -> Rehearsals:
+        """The failovers that were measured, newest first."""
+        return _decoded(self._call("GET", "/v1/rehearsals"), Rehearsals)
+
+    def add_rehearsal(self, rehearsal: Rehearsal) -> None:
+        """Remember one."""
+        _success(self._call("POST", "/v1/rehearsals", body=_encoded(rehearsal)))
 
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""

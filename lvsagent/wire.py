@@ -224,7 +224,8 @@ class RoleInfo(Wire, frozen=True):
 
 
 class PeerInfo(Wire, frozen=True):
-    """The other director as its heartbeats tell it.  ``state``: none (no backup enabled), waiting (never heard), alive, dead.
+    """The other director as its heartbeats tell it.  ``state``: none (no backup enabled), waiting (never heard), alive, dead,
+    unknown (pulse is not running).
 
     ``heard_at`` is 0 when it was never heard; ``up`` and ``total`` count its real servers; ``identity`` is its own.
     """
@@ -363,3 +364,41 @@ class TrialReport(Wire, frozen=True):
     """All answers, in the file's order."""
 
     results: list[TrialResult]
+
+
+# --- two directors -------------------------------------------------------------------------------------------------------------
+
+
+class FailoverRequest(Wire, frozen=True):
+    """``action``: step_down, take_over, maintenance or resume; who asked and why are kept in an event."""
+
+    action: str
+    actor: str = ""
+    reason: str = ""
+
+
+class Rehearsal(Wire, frozen=True):
+    """A planned failover as a client saw it.
+
+    ``target`` was asked every ``interval_s``; ``longest_gap_s`` is the longest time between two answers, ``failed`` of ``requests`` had
+    none.  ``triggered``: the role was moved on purpose while it ran, from ``moved_from`` to the other director.
+    """
+
+    target: str
+    began_at: float
+    duration_s: float
+    interval_s: float
+    limit_s: float
+    requests: int
+    failed: int
+    longest_gap_s: float
+    triggered: bool
+    moved_from: str = ""
+    actor: str = ""
+    host: str = ""
+
+
+class Rehearsals(Wire, frozen=True):
+    """The rehearsals that are remembered, newest first."""
+
+    rehearsals: list[Rehearsal]

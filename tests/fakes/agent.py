@@ -2,6 +2,7 @@
 
 It behaves: real ETags, stale and invalid writes refused, the previous text kept for UNDO, a state derived from the configuration.  A test
 turns its knobs: ``down``, ``mark_down(…)``, ``connections(…)``, ``alert(…)``, ``event(…)``, ``passive``, ``userspace``, ``refusals``.
+``pair()`` makes it one of two directors: ``failover`` then moves the role, ``peer_dies()`` and ``both_active()`` do what they say.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from app.lvscf import Loaded, Severity, diff, load
 from app.lvscf.model import Config, RealServer, VirtualServer
 from lvsagent.client import AgentDown, AgentRefused, ConfigText, InvalidConfig, StaleConfig
+from lvsagent.core.operator import ACTIONS, Standing, why_not
 from lvsagent.wire import (
     AddressState,
     Alert,
@@ -27,12 +31,15 @@ from lvsagent.wire import (
     Event,
     Events,
     ForeignService,
+    HeartbeatLinkInfo,
     PeerInfo,
     PlanStep,
     ProcessInfo,
     RealServerState,
     Receipt,
     RefusalInfo,
+    Rehearsal,
+    Rehearsals,
     RoleInfo,
     State,
     TrialReport,
@@ -120,7 +127,14 @@ class FakeAgent:
     """Standby: ``announce`` is refused."""
     userspace: bool = False
     host: str = "lefty"
+    identity: str = "primary"
     peer: PeerInfo = field(default_factory=lambda: PeerInfo(state="none"))
+    links: list[HeartbeatLinkInfo] = field(default_factory=list)
+    maintenance: bool = False
+    key: str = ""
+    late_s: float = 0.0
+    late_warning: str = ""
+    both_active_since: float = 0.0
     version: str = "0.1.0"
     alerts: list[Alert] = field(default_factory=list)
     foreign: list[ForeignService] = field(default_factory=list)
@@ -130,6 +144,10 @@ class FakeAgent:
     trials: list[TrialRequest] = field(default_factory=list)
     trial_results: list[TrialResult] | None = None
     announced: int = 0
+    failovers: list[tuple[str, str, str]] = field(default_factory=list)
+    """Action, actor and reason of every accepted ``failover``."""
+    measured: list[Rehearsal] = field(default_factory=list)
+    """The rehearsals, oldest first."""
     asked: list[str] = field(default_factory=list)
     """The names of the methods called, in order."""
     actors: list[str] = field(default_factory=list)
@@ -172,6 +190,50 @@ class FakeAgent:
     def edit_by_hand(self, text: str) -> None:
         """Somebody edits lvs.cf on the router: no previous text, no event."""
         self.text = text
+
+    def pair(self, *, private: bool = True) -> None:
+        """A backup is enabled, its heartbeats are heard, and it stands by (or is active, where this one is ``passive``)."""
+        primary = self.identity == "primary"
+        self.peer = PeerInfo(
+            state="alive",
+            name="righty" if primary else "lefty",
+            address="192.0.2.2" if primary else "192.0.2.1",
+            heard_at=self.wall(),
+            serial=self.config_now.globals.serial_no,
+            identity="backup" if primary else "primary",
+            role="active" if self.passive else "standby",
+            version=self.version,
+            up=3,
+            total=3,
+        )
+        networks = [("public", "192.0.2"), *([("private", "10.11.12")] if private else [])]
+        ours, theirs = (1, 2) if primary else (2, 1)
+        self.links = [
+            HeartbeatLinkInfo(
+                name=name, local=f"{network}.{ours}", peer=f"{network}.{theirs}", state="up", heard_at=self.wall(), received=17_280
+            )
+            for name, network in networks
+        ]
+        self.key = "present"
+
+    def link_silent(self, name: str) -> None:
+        """Nothing is heard on this link any more."""
+        self.links = [
+            msgspec.structs.replace(one, state="silent", heard_at=self.wall() - 40) if one.name == name else one for one in self.links
+        ]
+
+    def peer_dies(self) -> None:
+        """No link carries its heartbeats any more; this director is active, if it may be."""
+        self.peer = msgspec.structs.replace(self.peer, state="dead", heard_at=self.wall() - 5)
+        for link in self.links:
+            self.link_silent(link.name)
+        self.passive = self.maintenance
+
+    def both_active(self) -> None:
+        """Each director says that it is active."""
+        self.passive = False
+        self.both_active_since = self.wall() - 3
+        self.peer = msgspec.structs.replace(self.peer, role="active")
 
     @property
     def config_now(self) -> Config:
@@ -280,6 +342,35 @@ class FakeAgent:
         if self.passive:
             raise AgentRefused("unavailable", "This director is not active, so it has no addresses to announce.")
         self.announced += 1
+
+    def failover(self, action: str, *, actor: str = "", reason: str = "") -> None:
+        self._reach("failover")
+        if action not in ACTIONS:
+            raise AgentRefused("bad_request", f"action is one of {', '.join(ACTIONS)}, not {action}")
+        standing = Standing(
+            redundant=self.peer.state != "none",
+            role="standby" if self.passive else "active",
+            maintenance=self.maintenance,
+            peer=self.peer.state,
+            peer_maintenance=self.peer.maintenance,
+        )
+        if reason_against := why_not(action, standing):
+            raise AgentRefused("unavailable", reason_against)
+        self.failovers.append((action, actor, reason))
+        self.event("role", f"{action} was asked for" + (f": {reason}" if reason else ""), actor=actor, at=self.wall())
+        if action in {"maintenance", "resume"}:
+            self.maintenance = action == "maintenance"
+        if action in {"step_down", "take_over"} or self.maintenance:
+            self.passive = action != "take_over"
+            self.peer = msgspec.structs.replace(self.peer, role="active" if self.passive else "standby")
+
+    def rehearsals(self) -> Rehearsals:
+        self._reach("rehearsals")
+        return Rehearsals(rehearsals=self.measured[::-1])
+
+    def add_rehearsal(self, rehearsal: Rehearsal) -> None:
+        self._reach("add_rehearsal")
+        self.measured.append(rehearsal)
 
     def table_text(self, *, rules: bool = False) -> str:
         self._reach("table_text")
@@ -400,14 +491,24 @@ class FakeAgent:
             for one in config.virtual
             if one.active and one.address
         }
-        role, reason = ("standby", "the peer is active") if self.passive else ("active", "no backup is configured")
+        lone = self.peer.state == "none"
+        role, reason = (
+            ("standby", "the peer is active") if self.passive else ("active", "no backup is configured" if lone else "started first")
+        )
         return RoleInfo(
-            identity="primary",
+            identity=self.identity,
             role=role,
             since=self.wall() - 17_280,
             reason=reason,
             addresses=[] if self.passive else list(addresses.values()),
             announced_at=self.wall() - 30,
+            maintenance=self.maintenance,
+            links=list(self.links),
+            takeover_s=0.0 if lone else config.globals.deadtime + config.globals.keepalive,
+            late_s=self.late_s,
+            late_warning=self.late_warning,
+            key=self.key,
+            both_active_since=self.both_active_since,
         )
 
     def _data_plane(self, config: Config) -> DataPlaneState:
