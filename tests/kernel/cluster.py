@@ -21,6 +21,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -46,8 +47,10 @@ def forked(work: Callable[[], None]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.nice(-10)
         work()
-    finally:
-        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def killed(pid: int) -> None:
@@ -148,9 +151,9 @@ class Ticker:
     def __init__(self, address: tuple[str, int] = (VIP, 80)) -> None:
         self._address = address
         self._ports = itertools.count(next(self._first_ports))
+        self._control = serve("client")  # first: it must not inherit the pipes
         self._stop_read, self._stop_write = os.pipe()
         self._said_read, self._said_write = os.pipe()
-        self._control = serve("client")
         with net.namespace("client"):
             self._pid = forked(self._run)
         os.close(self._said_write)
@@ -339,6 +342,8 @@ def _build() -> None:
     for name in NUMBERS:
         routes = [f"default via {NAT_ROUTER}", "default via 2001:db8:2::11"]
         _configure(name, [f"{ADDRESSES[name]}/24 dev eth0", f"{ADDRESSES6[name]}/64 dev eth0 nodad"], routes)
+    with net.namespace("client"):
+        net.sysctl("net/ipv4/ip_local_port_range", "1024 19999")  # the others are given out here, each once
     with net.namespace("lefty"):
         net.sysctl("net/ipv4/ip_forward", "1")
         net.sysctl("net/ipv6/conf/all/forwarding", "1")

@@ -15,7 +15,9 @@ from lvsagent.adapters.ipvs_kernel import KernelIpvs
 from lvsagent.adapters.links import KernelLinks
 from lvsagent.core.table import AddService, Family, Service, ServiceKey, SetService
 from lvsagent.ports import AdapterError, Address, DataPlaneUnavailable
+from tests.kernel import agent as agents
 from tests.kernel import net
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel("bare")
 
@@ -48,6 +50,32 @@ def without_privilege() -> Iterator[None]:
 async def test_a_kernel_without_ipvs_is_told_from_one_that_has_it() -> None:
     with no_modules(), pytest.raises(DataPlaneUnavailable, match="the kernel has no IPVS: load it with `modprobe ip_vs`"):
         await KernelIpvs().open()
+
+
+def test_the_agent_says_that_there_is_no_ipvs_and_serves_as_soon_as_there_is() -> None:
+    net.ip("netns add lefty")
+    with net.namespace("lefty"):
+        net.ip("link set lo up", "link add eth0 type dummy", "link add eth1 type dummy", "link set eth0 up", "link set eth1 up")
+    agent = agents.Agent(agents.lvs_cf(agents.virtual()))
+    try:
+        with no_modules():
+            agent.start()
+            state = agent.client.state()
+            assert state.data_plane.state == "unavailable"
+            assert "the kernel has no IPVS: load it with `modprobe ip_vs`" in state.data_plane.reason
+            assert any("modprobe ip_vs" in alert.message for alert in state.alerts)
+            assert not state.config.in_step
+            receipt = agent.put(agents.lvs_cf(agents.virtual(port=8080)))
+            assert receipt.written
+            assert not receipt.applied
+            assert "modprobe ip_vs" in receipt.refusals[0].reason
+        until(lambda: agent.client.state().data_plane.state == "ready", agents.SETTLE_LIMIT_S, agent.log)
+        with net.namespace("lefty"):
+            assert net.output("ipvsadm", "-S", "-n").splitlines()[0] == "-A -t 192.0.2.100:8080 -s rr"
+        assert agent.stop() == 0
+    finally:
+        agent.close()
+        net.ip("netns delete lefty")
 
 
 async def test_opening_makes_the_kernel_load_ipvs() -> None:
