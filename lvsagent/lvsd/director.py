@@ -276,7 +276,8 @@ class Director:
         outcome = await self._take_over(candidate)
         if written:
             comment = f" ({write.comment})" if write.comment else ""
-            message = f"lvs.cf accepted, serial {candidate.serial}: {_changes(before, candidate)}{comment}"
+            changes = await asyncio.to_thread(_changes, before, candidate)
+            message = f"lvs.cf accepted, serial {candidate.serial}: {changes}{comment}"
             self.events.add("config", "info", message, actor=write.actor)
         refused = refusals(self.keeper.failures, candidate, before, self.keeper.reason)
         return Receipt(

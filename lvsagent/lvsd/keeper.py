@@ -73,6 +73,7 @@ class TableKeeper:
         self._owned_path = owned_path
         self._remembered = self._load_owned()
         self._changed: set[ServiceKey] = set()
+        self._read_at = float("-inf")
         self._lock = asyncio.Lock()
         self.expansion = Expansion()
         self.have: Table = {}
@@ -154,12 +155,12 @@ class TableKeeper:
         async with self._lock:
             yield
 
-    async def look(self) -> Table:
-        """The table as it is at this moment, counters and all; what was last seen when it cannot be read."""
+    async def look(self, *, oldest_s: float = 0.0) -> Table:
+        """The table with its counters, read no longer than ``oldest_s`` ago; what was last seen when it cannot be read."""
         async with self._lock:
-            if self.info is not None:
+            if self.info is not None and asyncio.get_running_loop().time() - self._read_at >= oldest_s:
                 try:
-                    self.have = await self._plane.read()
+                    self.have = await self._read()
                 except (AdapterError, OSError) as error:
                     self._lost(error)
             return self.have
@@ -218,10 +219,15 @@ class TableKeeper:
         return Outcome(tuple(operations), before, uncalled, news)
 
     async def _compare(self) -> tuple[Table, list[Operation]]:
-        have = await self._plane.read()
+        have = await self._read()
         self.timeouts = await self._plane.read_timeouts()
         wanted = decide_all(self.expansion, self._sides, have)
+        await asyncio.sleep(0)  # a large table takes a while, and others wait for an answer
         return have, [*plan_timeouts(self.timeouts, self.expansion.timeouts), *plan(have, wanted, self.owned)]
+
+    async def _read(self) -> Table:
+        self._read_at = asyncio.get_running_loop().time()
+        return await self._plane.read()
 
     def _lost(self, error: Exception) -> None:
         self.info = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from lvsagent.api.contract import Question, Unavailable, Write
-from lvsagent.core.ipvsadm_text import listing, rules
+from lvsagent.core.ipvsadm_text import listing
+from lvsagent.core.ipvsadm_text import rules as as_rules
+from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import Checks, Events, Receipt, State, TrialReport, TrialRequest
+
+OLDEST_TABLE_S = 0.5
 
 
 class LvsdService:
@@ -17,6 +21,8 @@ class LvsdService:
     def __init__(self, director: Director) -> None:
         self._director = director
         self._snapshot = Snapshot(director)
+        self._printed: Table = {}
+        self._texts: dict[bool, str] = {}
 
     def file(self) -> ConfigFile:
         """lvs.cf as it stands."""
@@ -52,13 +58,14 @@ class LvsdService:
         self._director.events.add("address", "info", "gratuitous ARP was asked for")
 
     async def table(self, *, rules: bool) -> str:
-        """The table as ipvsadm prints it, read afresh."""
-        return await _table_text(self._director, as_rules=rules)
-
-
-async def _table_text(director: Director, *, as_rules: bool) -> str:
-    table = await director.keeper.look()
-    info = director.keeper.info
-    if info is None:
-        raise Unavailable(f"the data plane is not available: {director.keeper.reason}")
-    return rules(table) if as_rules else listing(table, version=info.version, size=info.connection_table_size)
+        """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""
+        director = self._director
+        table = await director.keeper.look(oldest_s=OLDEST_TABLE_S)
+        info = director.keeper.info
+        if info is None:
+            raise Unavailable(f"the data plane is not available: {director.keeper.reason}")
+        if self._printed is not table:
+            self._printed, self._texts = table, {}
+        if rules not in self._texts:
+            self._texts[rules] = as_rules(table) if rules else listing(table, version=info.version, size=info.connection_table_size)
+        return self._texts[rules]
