@@ -256,7 +256,7 @@ def _watch(running: Running, ports: Ports) -> None:
         if ended not in running.web:
             raise DemoError(f"{ended.name} has ended; its last words ({ended.log}):\n{ended.last_words()}")
         address = cluster.REAL_SERVERS[ended.name]
-        again = f"{sys.executable} -m deploy.demo.webserver {ended.name} {address} {ports.web}"
+        again = f"{sys.executable} {ROOT / 'deploy/demo/webserver.py'} {ended.name} {address} {ports.web}"
         print(f"{strftime('%H:%M:%S')}  {ended.name} has ended.  To have it back:  {again}", flush=True)
 
 

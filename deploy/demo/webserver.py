@@ -1,6 +1,6 @@
 """A web server that says its name: one real server of the demonstration.
 
-``python -m deploy.demo.webserver NAME ADDRESS PORT``.  It answers every GET and HEAD with its name and the number of requests so far.
+``python deploy/demo/webserver.py NAME ADDRESS PORT``, from any folder.  It answers every GET and HEAD with its name.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NameHandler(BaseHTTPRequestHandler):
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     if len(sys.argv) != 4 or not sys.argv[3].isdecimal():
-        print("usage: python -m deploy.demo.webserver NAME ADDRESS PORT", file=sys.stderr)
+        print("usage: python deploy/demo/webserver.py NAME ADDRESS PORT", file=sys.stderr)
         return 2
     name, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
