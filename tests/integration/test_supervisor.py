@@ -232,7 +232,7 @@ async def test_the_service_manager_hears_ready_watchdog_reload_and_stopping(
     heard, environment = manager
     async with running(folder, environment=environment) as run:
         await run.until(lambda: heard.said(READY="1"))
-        assert all(each.state == "running" for each in run.seen[-1].processes)
+        await run.until_all_run()
         await run.until(lambda: heard.said(WATCHDOG="1"))
         os.kill(os.getpid(), signal.SIGHUP)
         await run.until(lambda: heard.said(RELOADING="1"))
