@@ -18,7 +18,7 @@ from tests.kernel import net
 from tests.waiting import until
 
 START_LIMIT_S = 60.0
-SETTLE_LIMIT_S = 20.0
+SETTLE_LIMIT_S = 30.0
 NAMES = ("supervisor", "lvsd", "pulse", "nanny")
 
 TO_ITSELF = (443, lab.UDP_PORT)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from app.lvscf.model import Scheduler
 from lvsagent.wire import State
+from tests import waiting
 from tests.kernel import agent as agents
 from tests.kernel import cluster as lab
 from tests.kernel import net
 from tests.kernel.agent import Agent, lvs_cf, virtual
-from tests.waiting import until
 
 pytestmark = pytest.mark.kernel("cluster")
+
+until = partial(waiting.until, limit_s=agents.SETTLE_LIMIT_S)
 
 ARTICLE = lvs_cf(virtual())
 IPV6 = virtual("six", "vip_nmask = ffff:ffff:ffff:ffff::", address=f"{lab.VIP6} eth1", servers=lab.ADDRESSES6)
@@ -295,11 +298,11 @@ def test_ip_forward_switched_off_is_reported_with_nat(agent: Agent) -> None:
     with net.namespace("lefty"):
         net.sysctl("net/ipv4/ip_forward", "0")
     try:
-        until(lambda: problems(agent, "ip_forward"), 15, agent.log)
+        until(lambda: problems(agent, "ip_forward"), words=agent.log)
     finally:
         with net.namespace("lefty"):
             net.sysctl("net/ipv4/ip_forward", "1")
-    until(lambda: not problems(agent, "ip_forward"), 15, agent.log)
+    until(lambda: not problems(agent, "ip_forward"), words=agent.log)
 
 
 def problems(agent: Agent, word: str) -> list[str]:
