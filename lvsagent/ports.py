@@ -6,13 +6,13 @@ suite in ``tests/contract`` that both must pass.  Pure machines in ``lvsagent.co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
 from lvsagent.core.health import CheckSpec, Outcome
-from lvsagent.core.table import Operation, Refusal, Table, Timeouts
+from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 
 
 class AdapterError(Exception):
@@ -60,6 +60,18 @@ class Ipvs(Protocol):
         ...
 
 
+@runtime_checkable
+class Switched(Protocol):
+    """A data plane whose traffic does not follow the virtual addresses: it has to be told which director is active."""
+
+    def serve(self, *, active: bool) -> tuple[ServiceKey, ...]:
+        """Take new connections, or leave them to the other director; the table and open connections stay.
+
+        Returns the virtual servers that cannot be opened: they have left the table, and adding them again tells why.
+        """
+        ...
+
+
 class Links(Protocol):
     """Interfaces and their addresses."""
 
@@ -85,6 +97,58 @@ class Announcer(Protocol):
 
     async def announce(self, addresses: Sequence[Address]) -> tuple[tuple[Address, str], ...]:
         """Tell the neighbours of each address once (ARP request and reply form; NA for IPv6); returns those refused with the reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SyncThread:
+    """A sync daemon that the kernel runs: ``role`` is master or backup."""
+
+    role: str
+    interface: str
+    sync_id: int
+
+
+class SyncDaemon(Protocol):
+    """The IPVS sync daemon: the active director's connections, known to the standby."""
+
+    async def read(self) -> tuple[SyncThread, ...]:
+        """What runs now, whoever started it.  Raises AdapterError."""
+        ...
+
+    async def become(self, role: str, interface: str, sync_id: int) -> str:
+        """Have exactly what ``role`` (master, backup, off) needs; what is so already stays untouched.
+
+        Returns a refusal in words, or ``""``.
+        """
+        ...
+
+
+LinkChanged = Callable[[str, bool], None]
+"""Called with an interface and whether its link is whole: it is there, up and has a carrier."""
+
+
+class LinkEvents(Protocol):
+    """Links as they break and come back, at once."""
+
+    async def watch(self, interfaces: Collection[str], changed: LinkChanged) -> None:
+        """Watch exactly these from now on; each one's state is told before this returns, then every change.  Raises AdapterError."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        ...
+
+
+class VirtualMac(Protocol):
+    """Interfaces with a hardware address that both directors share (see ``lvsagent.core.virtual_mac`` for names and addresses)."""
+
+    async def have(self, wanted: Mapping[str, str], *, up: bool) -> tuple[tuple[str, str], ...]:
+        """Have one on each interface named (interface → hardware address), up on the active director and down on the standby.
+
+        Those that are not wanted any more are removed; interfaces that others made are never touched.  What is so already stays as it is.
+        Returns the interfaces where it could not be done, with the reason.
+        """
         ...
 
 

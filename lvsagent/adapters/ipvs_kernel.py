@@ -78,11 +78,11 @@ class KernelIpvs:
     def _open(self) -> tuple[str, int]:
         netlink = NetlinkSocket(NETLINK_GENERIC)
         try:
-            self._family = _resolve(netlink, b"IPVS")
+            self._family = resolve(netlink, b"IPVS")
             answer = netlink.ask(self._family, messages.header(messages.GET_INFO))
         except NetlinkError as error:
             netlink.close()
-            raise DataPlaneUnavailable(_why_unavailable(error)) from error
+            raise DataPlaneUnavailable(why_unavailable(error)) from error
         self._netlink = netlink
         return messages.decode_info(answer)
 
@@ -130,7 +130,7 @@ class KernelIpvs:
         return [refusals[place] for place in sorted(refusals)]
 
 
-def _resolve(netlink: NetlinkSocket, name: bytes) -> int:
+def resolve(netlink: NetlinkSocket, name: bytes) -> int:
     """The number that a generic netlink family has in this kernel; asking for one that is not loaded makes the kernel try to load it."""
     answer = netlink.ask(_CONTROL_FAMILY, messages.header(_GET_FAMILY) + attribute(_FAMILY_NAME, name + b"\0"))
     for kind, start, end in attributes(answer, 4):
@@ -139,7 +139,7 @@ def _resolve(netlink: NetlinkSocket, name: bytes) -> int:
     raise NetlinkError(errno.ENOENT)
 
 
-def _why_unavailable(error: NetlinkError) -> str:
+def why_unavailable(error: NetlinkError) -> str:
     if error.errno == errno.ENOENT:
         return "the kernel has no IPVS: load it with `modprobe ip_vs`, and have it loaded at every start (modules-load.d)"
     if error.errno == errno.EPERM:

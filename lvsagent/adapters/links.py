@@ -52,13 +52,15 @@ class Link:
 
 def read_links(netlink: NetlinkSocket) -> dict[str, Link]:
     """Every interface by name."""
-    links = {}
-    for body in netlink.dump(_GETLINK, _LINK_HEADER.pack(0, 0, 0, 0, 0)):
-        _family, kind, index, flags, _change = _LINK_HEADER.unpack_from(body)
-        found = {attr: body[start:end] for attr, start, end in attributes(body, _LINK_HEADER.size)}
-        name = found[_LINK_NAME].rstrip(b"\0").decode(errors="surrogateescape")
-        links[name] = Link(index, kind, flags, found.get(_LINK_ADDRESS, b""))
-    return links
+    return dict(link_in(body) for body in netlink.dump(_GETLINK, _LINK_HEADER.pack(0, 0, 0, 0, 0)))
+
+
+def link_in(body: bytes) -> tuple[str, Link]:
+    """The interface that a message is about, and its name."""
+    _family, kind, index, flags, _change = _LINK_HEADER.unpack_from(body)
+    found = {attr: body[start:end] for attr, start, end in attributes(body, _LINK_HEADER.size)}
+    name = found[_LINK_NAME].rstrip(b"\0").decode(errors="surrogateescape")
+    return name, Link(index, kind, flags, found.get(_LINK_ADDRESS, b""))
 
 
 class KernelLinks:

@@ -5,9 +5,10 @@ Held to the real ones by ``tests/contract/test_links_contract.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from lvsagent.ports import Address
+from lvsagent.core.virtual_mac import device_name
+from lvsagent.ports import Address, LinkChanged, SyncThread
 
 LABEL_BYTES = 15
 
@@ -84,4 +85,92 @@ class FakeAnnouncer:
                 refused.append((address, f"interface {address.interface} is down"))
             elif address.interface != "lo":
                 self.announced.append(address)
+        return tuple(refused)
+
+
+class FakeLinkEvents:
+    """Tells of a link when a test changes it with ``change``."""
+
+    def __init__(self, links: FakeLinks) -> None:
+        self.links = links
+        self._watched: dict[str, bool] = {}
+        self._changed: LinkChanged | None = None
+
+    async def watch(self, interfaces: Collection[str], changed: LinkChanged) -> None:
+        """Each one's state at once, then changes."""
+        self._changed = changed
+        self._watched = {name: self.links.interfaces.get(name, False) for name in interfaces}
+        for name, whole in self._watched.items():
+            changed(name, whole)
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._changed = None
+
+    def change(self, interface: str, *, whole: bool) -> None:
+        """The cable is pulled, or put back."""
+        self.links.interfaces[interface] = whole
+        if self._changed is not None and self._watched.get(interface, whole) is not whole:
+            self._watched[interface] = whole
+            self._changed(interface, whole)
+
+
+class FakeSyncDaemon:
+    """One kernel's sync daemon.  ``history`` holds every thread that was started; ``refusal`` makes starting fail."""
+
+    def __init__(self, links: FakeLinks) -> None:
+        self.links = links
+        self.running: tuple[SyncThread, ...] = ()
+        self.history: list[SyncThread] = []
+        self.refusal = ""
+
+    async def read(self) -> tuple[SyncThread, ...]:
+        """What runs now."""
+        return self.running
+
+    async def become(self, role: str, interface: str, sync_id: int) -> str:
+        """Have exactly what the role needs."""
+        wanted = SyncThread(role, interface, sync_id)
+        if role != "off" and (unsayable := self._unsayable(wanted)):
+            return unsayable
+        self.running = tuple(thread for thread in self.running if thread == wanted)
+        if role == "off" or self.running:
+            return ""
+        if interface not in self.links.interfaces:
+            return f"the sync daemon cannot run: no interface {interface}"
+        if not self.refusal:
+            self.running = (wanted,)
+            self.history.append(wanted)
+        return self.refusal
+
+    @staticmethod
+    def _unsayable(wanted: SyncThread) -> str:
+        if not wanted.interface:
+            return "the sync daemon needs an interface (syncd_iface)"
+        return "" if wanted.sync_id in range(256) else f"the sync daemon cannot run: syncd_id {wanted.sync_id} is not from 0 to 255"
+
+
+class FakeVirtualMac:
+    """Interfaces with a shared hardware address: ``made`` by name, with hardware address; each is among ``links.interfaces`` too."""
+
+    def __init__(self, links: FakeLinks) -> None:
+        self.links = links
+        self.made: dict[str, str] = {}
+
+    async def have(self, wanted: Mapping[str, str], *, up: bool) -> tuple[tuple[str, str], ...]:
+        """One on each interface named, up or down, and no other of ours."""
+        names = {device_name(interface) for interface in wanted}
+        for name in [name for name in self.made if name not in names]:
+            del self.made[name], self.links.interfaces[name]
+            self.links.present = {address for address in self.links.present if address.interface != name}
+        refused = []
+        for interface, hardware in wanted.items():
+            name = device_name(interface)
+            if interface not in self.links.interfaces:
+                refused.append((interface, f"no interface {interface}"))
+            elif name in self.links.interfaces and name not in self.made:
+                refused.append((interface, f"an interface {name} is there that the agent did not make"))
+            else:
+                self.made[name] = hardware
+                self.links.interfaces[name] = up and self.links.interfaces[interface]
         return tuple(refused)
