@@ -13,6 +13,7 @@ from tests.kernel import agent as agents
 from tests.kernel import cluster as lab
 from tests.kernel import net
 from tests.kernel.agent import Agent, lvs_cf, virtual
+from tests.kernel.ticker import Ticker
 from tests.waiting import until
 
 pytestmark = pytest.mark.kernel("cluster")
@@ -44,7 +45,7 @@ def nothing_is_lost(agent: Agent) -> Iterator[None]:
     until(agent.settled, RECOVERY_LIMIT_S, agent.log)
     before = in_the_kernel()
     assert len(before[0]) == 8
-    ticker = lab.Ticker()
+    ticker = Ticker()
     try:
         yield
         killed_at = max(check.last_at for check in agent.client.checks().checks)
