@@ -76,7 +76,7 @@ class _Virtual:
 
     key: ServiceKey
     service: Service
-    listener: socket.socket
+    listener: socket.socket | None
     choosing: Choosing
     servers: list[RealServer] = field(default_factory=list)
     templates: dict[int, _Template] = field(default_factory=dict)
@@ -139,6 +139,7 @@ class UserspaceIpvs:
         self._virtuals: dict[ServiceKey, _Virtual] = {}
         self._timeouts = KERNEL_TIMEOUTS
         self._sweep: asyncio.TimerHandle | None = None
+        self._serving = True
 
     # --- the port ------------------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,26 @@ class UserspaceIpvs:
             except _Refused as refused:
                 refusals.append(Refusal(operation, str(refused)))
         return tuple(refusals)
+
+    def serve(self, *, active: bool) -> tuple[ServiceKey, ...]:
+        """Take new connections, or leave them to the other director; open ones go on.
+
+        Returns the virtual servers that nobody can connect to: they have left the table, and adding them again tells why.
+        """
+        self._serving = active
+        left_out = []
+        for key, virtual in list(self._virtuals.items()):
+            if not active:
+                self._stop_listening(virtual)
+            elif virtual.listener is None:
+                try:
+                    virtual.listener = self._listen(key)
+                except _Refused:
+                    self._delete_service(key)
+                    left_out.append(key)
+                else:
+                    self._accept_from(virtual)
+        return tuple(left_out)
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
@@ -212,7 +233,8 @@ class UserspaceIpvs:
         if key in self._virtuals:
             raise _Refused(f"virtual server {key}: exists already")
         choosing = _scheduler(key, service)
-        virtual = _Virtual(key, service, self._listen(key), choosing)
+        self._check_place(key)
+        virtual = _Virtual(key, service, self._listen(key) if self._serving else None, choosing)
         self._virtuals[key] = virtual
         self._accept_from(virtual)
 
@@ -231,8 +253,7 @@ class UserspaceIpvs:
     def _delete_service(self, key: ServiceKey) -> None:
         virtual = self._find(key)
         del self._virtuals[key]
-        asyncio.get_running_loop().remove_reader(virtual.listener)
-        virtual.listener.close()
+        self._close_listener(virtual)
         for server in virtual.servers:
             _cut_all(server)
 
@@ -268,7 +289,7 @@ class UserspaceIpvs:
 
     # --- listening -----------------------------------------------------------------------------------------------------------
 
-    def _listen(self, key: ServiceKey) -> socket.socket:
+    def _check_place(self, key: ServiceKey) -> None:
         port = key.port + self._port_offset
         if ipaddress.ip_address(key.address).is_unspecified:
             raise _Refused(f"virtual server {key}: {key.address} is no address of a virtual server")
@@ -276,11 +297,15 @@ class UserspaceIpvs:
             raise _Refused(
                 f"virtual server {key}: cannot listen on port {port} (port {key.port} + userspace_port_offset {self._port_offset})"
             )
+
+    def _listen(self, key: ServiceKey) -> socket.socket:
+        port = key.port + self._port_offset
         listener = socket.socket(
             socket.AF_INET6 if key.family is Family.IPV6 else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         )
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # while the role moves to another director on this machine
             if key.family is Family.IPV6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((key.address, port))
@@ -291,11 +316,24 @@ class UserspaceIpvs:
         return listener
 
     def _accept_from(self, virtual: _Virtual) -> None:
-        if virtual.listener.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(virtual.listener, self._accept, virtual)
+        if virtual.listener is not None:
+            asyncio.get_running_loop().add_reader(virtual.listener, self._accept, virtual, ACCEPTS_AT_ONCE)
 
-    def _accept(self, virtual: _Virtual) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
+    def _stop_listening(self, virtual: _Virtual) -> None:
+        """Whoever has connected by now is served: closing a listener resets those that still wait in its queue."""
+        self._accept(virtual, BACKLOG)
+        self._close_listener(virtual)
+
+    def _close_listener(self, virtual: _Virtual) -> None:
+        if virtual.listener is not None:
+            asyncio.get_running_loop().remove_reader(virtual.listener)
+            virtual.listener.close()
+            virtual.listener = None
+
+    def _accept(self, virtual: _Virtual, most: int) -> None:
+        for _ in range(most):
+            if virtual.listener is None:
+                return
             try:
                 client, address = virtual.listener.accept()
             except (BlockingIOError, ConnectionAbortedError):

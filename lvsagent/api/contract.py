@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, DiagnosticInfo, Events, Receipt, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    DiagnosticInfo,
+    Events,
+    FailoverRequest,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,12 @@ class Service(Protocol):
     async def trial(self, request: TrialRequest) -> TrialReport: ...
 
     def announce(self) -> None: ...
+
+    def failover(self, request: FailoverRequest) -> None: ...
+
+    def rehearsals(self) -> Rehearsals: ...
+
+    def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
 

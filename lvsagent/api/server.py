@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -22,7 +23,7 @@ from aiohttp import web
 from lvsagent.api.callers import Caller, caller_of, may_speak
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Problem, TrialRequest
+from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -35,6 +36,7 @@ TEXT_LIMIT = 500
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -132,6 +134,9 @@ class ApiServer:
             web.get("/v1/checks", self._get_checks),
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
+            web.post("/v1/failover", self._post_failover),
+            web.get("/v1/rehearsals", self._get_rehearsals),
+            web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
         ]
 
@@ -150,8 +155,7 @@ class ApiServer:
         tags = _tags(request.headers.get("If-Match", ""))
         if len(tags) != 1 or "*" in tags:
             return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
-        caller = _caller(request)
-        actor = unquote(_text(request, "actor"), errors="replace") or (f"user id {caller.uid}" if caller else "")
+        actor = unquote(_text(request, "actor"), errors="replace") or _user(request)
         write = Write(
             data=await _body(request),
             if_match=tags[0],
@@ -187,14 +191,27 @@ class ApiServer:
         return _json(200, self._service.checks(request.query.get("virtual", ""), page, per_page))
 
     async def _post_trial(self, request: web.Request) -> web.Response:
-        try:
-            asked = msgspec.json.decode(await _body(request), type=TrialRequest)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadRequest(f"the request cannot be understood: {error}") from error
-        return _json(200, await self._service.trial(asked))
+        return _json(200, await self._service.trial(await _decoded(request, TrialRequest)))
 
     async def _post_announce(self, _request: web.Request) -> web.Response:
         self._service.announce()
+        return web.Response(status=204)
+
+    async def _post_failover(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, FailoverRequest)
+        self._service.failover(
+            FailoverRequest(action=asked.action, actor=(asked.actor or _user(request))[:TEXT_LIMIT], reason=asked.reason[:TEXT_LIMIT])
+        )
+        return web.Response(status=204)
+
+    async def _get_rehearsals(self, _request: web.Request) -> web.Response:
+        return _json(200, self._service.rehearsals())
+
+    async def _post_rehearsal(self, request: web.Request) -> web.Response:
+        rehearsal = await _decoded(request, Rehearsal)
+        if max(len(text) for text in (rehearsal.target, rehearsal.moved_from, rehearsal.actor, rehearsal.host)) > TEXT_LIMIT:
+            raise BadRequest(f"no text in a rehearsal is longer than {TEXT_LIMIT} characters")
+        self._service.add_rehearsal(rehearsal)
         return web.Response(status=204)
 
     async def _get_table(self, request: web.Request) -> web.Response:
@@ -225,6 +242,19 @@ def _caller(request: web.Request) -> Caller | None:
     """Whoever is at the other end; ``None`` when they have hung up."""
     connected: socket.socket | None = request.transport.get_extra_info("socket") if request.transport else None
     return caller_of(connected) if connected else None
+
+
+def _user(request: web.Request) -> str:
+    """Who asks, when they do not say it themselves."""
+    caller = _caller(request)
+    return f"user id {caller.uid}" if caller else ""
+
+
+async def _decoded(request: web.Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(await _body(request), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the request cannot be understood: {error}") from error
 
 
 async def _body(request: web.Request) -> bytes:

@@ -18,22 +18,26 @@ import msgspec
 
 from app.lvscf import diff, ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
-from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
+from lvsagent.api.contract import BadRequest, Invalid, NotFound, Stale, Unavailable, Write
 from lvsagent.core.desired import clean, host_names
-from lvsagent.core.identity import identify, redundancy_wanted
+from lvsagent.core.identity import ACTIVE, STANDBY, identify, redundancy_wanted
+from lvsagent.core.operator import ACTIONS, Standing, why_not
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
+from lvsagent.lvsd.gate import TrafficGate
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
+from lvsagent.lvsd.pairing import pulse_configuration, takes_traffic
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
+from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.traffic import Traffic
-from lvsagent.messages import AddressSpec, PulseConfigure, PulseEvent
-from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs
+from lvsagent.messages import PulseCommand, PulseEvent, PulseHealth
+from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
 from lvsagent.settings import AgentSettings
-from lvsagent.wire import CheckInfo, Receipt
+from lvsagent.wire import CheckInfo, FailoverRequest, Receipt
 
 T = TypeVar("T")
 
@@ -68,9 +72,11 @@ class Director:
         self.events = EventLog(settings.state_dir / "events.jsonl", clock)
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
+        self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
+        self.rehearsals = RehearsalBook(settings.state_dir / "rehearsals.jsonl")
         self.traffic = Traffic()
         self.supervisor = Supervisor(settings)
-        self.pulse = Pulse(settings, self._pulse_said)
+        self.pulse = Pulse(settings, self._pulse_said, self._follow_role)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
@@ -103,6 +109,7 @@ class Director:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.look_at_disk()
         self._note(await self.keeper.reconcile())
+        self._tell_health()
         now = self.clock.now()
         if self.traffic.due(now):
             self.traffic.sample(self.keeper.have, now)
@@ -111,6 +118,7 @@ class Director:
     async def settle(self) -> None:
         """Let the table follow the health that has changed."""
         self._note(await self.keeper.settle())
+        self._tell_health()
         if len(self.book.sides) <= SAVED_AT_ONCE:
             self.book.save()
 
@@ -132,6 +140,7 @@ class Director:
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
         if planned:
+            await self.gate.finish(self.keeper.open_connections)
             await self.keeper.withdraw()
             self.book.discard()
         else:
@@ -305,11 +314,13 @@ class Director:
     async def _take_over(self, configuration: Configuration) -> Outcome:
         self.running = configuration
         expansion = configuration.expansion
-        self.book.configure(expansion.checks)
-        self.nanny.configure(expansion.checks)
-        outcome = await self.keeper.adopt(expansion)
         self.identity = self._whoami()
-        self.pulse.configure(self._for_pulse())
+        self.book.configure(expansion.checks)
+        self._follow_role()
+        outcome = await self.keeper.adopt(expansion)
+        wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
+        self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))
+        self._tell_health()
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
             self._in_background(self._keep_applied(configuration.file))
@@ -330,27 +341,64 @@ class Director:
         """The argv of a command that lvs.cf wants run as root: only when agent.toml lists exactly this line."""
         return permitted(line, self.settings.root_commands) or () if line else ()
 
-    def _for_pulse(self) -> PulseConfigure:
-        expansion, settings = self.running.expansion, self.running.config.globals
-        routed = self.settings.dataplane == "kernel"
-        return PulseConfigure(
-            etag=self.running.file.etag,
-            identity=self.identity,
-            addresses=[
-                AddressSpec(address=one.address, prefix=one.prefix, interface=one.interface, label=one.label) for one in expansion.addresses
-            ],
-            forwarding_needed=list(expansion.forwarding_needed) if routed else [],
-            active_command=list(self.root_command(settings.active_cmd)),
-            inactive_command=list(self.root_command(settings.inactive_cmd)),
-            redundant=redundancy_wanted(settings),
+    def resolved(self) -> dict[str, str]:
+        """The addresses of the directors' names."""
+        settings = self.running.config.globals
+        hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
+        return {host: address for host in hosts if host and (address := self.names.address(host))}
+
+    def failover(self, request: FailoverRequest) -> None:
+        """Pass an operator's word on to pulse.  Raises BadRequest, Unavailable."""
+        if request.action not in ACTIONS:
+            raise BadRequest(f"action is one of {', '.join(ACTIONS)}, not {request.action}")
+        state = self.pulse.state
+        if state is None:
+            raise Unavailable("pulse is not running: the role cannot be changed")
+        standing = Standing(
+            redundant=redundancy_wanted(self.running.config.globals),
+            role=state.role,
+            maintenance=state.maintenance,
+            peer=state.peer.state,
+            peer_maintenance=state.peer.maintenance,
         )
+        if reason := why_not(request.action, standing):
+            raise Unavailable(reason)
+        self.pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
+        because = f": {request.reason}" if request.reason else ""
+        self.events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
 
     def _whoami(self) -> str:
         settings = self.running.config.globals
-        hosts = [settings.primary, settings.primary_private, settings.backup, settings.backup_private]
-        resolved = {host: address for host in hosts if host and (address := self.names.address(host))}
+        resolved = self.resolved()
+        hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         addresses = [address for host in hosts if host and (address := resolved.get(host) or ip_of(host))]
         return identify(self.settings.node, settings, [address for address in addresses if is_local(address)], resolved)
+
+    def _follow_role(self) -> None:
+        """Traffic and checks as the role wants them; pulse has spoken, or lvs.cf is another."""
+        state, role = self.pulse.state, self.pulse.last_role
+        takes = takes_traffic(self.identity, redundant=redundancy_wanted(self.running.config.globals), role=role)
+        self.gate.want(takes=takes, peer_comes=bool(state and state.peer.state == "alive" and state.peer.role != ACTIVE))
+        checks = self.running.expansion.checks
+        if role == STANDBY and not self.settings.standby_checks:
+            self.nanny.configure(())
+            self.book.assume_up()
+        else:
+            self.nanny.configure(checks)
+
+    def _tell_health(self) -> None:
+        """What the other director is told of this one's work, through pulse."""
+        members = [member for pool in self.running.expansion.pools.values() for member in pool.members]
+        resting = self.pulse.last_role == STANDBY and not self.settings.standby_checks
+        self.pulse.healthy(
+            PulseHealth(
+                serial=self.running.serial,
+                up=sum(not member.checked or self.book.sides.get(member.check) is True for member in members),
+                total=len(members),
+                fit=self.keeper.info is not None,
+                checks_done=resting or self.book.all_checked(),
+            )
+        )
 
     def _pulse_said(self, event: PulseEvent) -> None:
         self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)

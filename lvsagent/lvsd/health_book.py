@@ -86,6 +86,15 @@ class HealthBook:
             self._changed = True
         return changes
 
+    def assume_up(self) -> None:
+        """Nothing is checked for now: servers of which nothing is known count as up, so that the table is ready for traffic."""
+        for key in self._specs:
+            self.sides.setdefault(key, True)
+
+    def all_checked(self) -> bool:
+        """Whether every check has run at least once since lvsd started."""
+        return all(key in self._infos and self._infos[key].last_at for key in self._specs)
+
     def sides_for(self, checks: Iterable[CheckSpec]) -> dict[str, bool]:
         """What would be known after ``configure(checks)``: the sides of servers that stay where they are."""
         known = ((spec, self._specs.get(spec.key)) for spec in checks if spec.key in self.sides)

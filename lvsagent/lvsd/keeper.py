@@ -165,6 +165,11 @@ class TableKeeper:
                     self._lost(error)
             return self.have
 
+    async def open_connections(self) -> int:
+        """How many connections real servers have now."""
+        table = await self.look()
+        return sum(counters.active for entry in table.values() for counters in entry.server_counters.values())
+
     async def withdraw(self) -> None:
         """The planned end: take what is ours out of the table, and forget it."""
         async with self._lock:

@@ -21,8 +21,10 @@ from lvsagent.messages import (
     NannyTrial,
     NannyTrialDone,
     PulseAnnounce,
+    PulseCommand,
     PulseConfigure,
     PulseEvent,
+    PulseHealth,
     PulseState,
     SupervisorState,
     TrialOutcome,
@@ -48,12 +50,18 @@ class Supervisor:
 
 
 class Pulse:
-    """pulse: told the addresses, heard about the role."""
+    """pulse: told the addresses, the pair and the health; heard about the role.
 
-    def __init__(self, settings: AgentSettings, on_event: Callable[[PulseEvent], None]) -> None:
+    ``last_role`` is what it said last, also while it is away: a pulse that is being restarted has not changed its role.
+    """
+
+    def __init__(self, settings: AgentSettings, on_event: Callable[[PulseEvent], None], on_state: Callable[[], None]) -> None:
         self.state: PulseState | None = None
+        self.last_role = ""
         self._configure: PulseConfigure | None = None
+        self._health: PulseHealth | None = None
         self._on_event = on_event
+        self._on_state = on_state
         self.channel = ChannelClient(
             settings.pulse_socket, decode=FromPulse, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
         )
@@ -63,6 +71,12 @@ class Pulse:
         self._configure = message
         self._tell()
 
+    def healthy(self, message: PulseHealth) -> None:
+        """Say what the peer is to be told of this director's work, when it is another than before."""
+        if message != self._health:
+            self._health = message
+            self.channel.send(message)
+
     def announce(self) -> None:
         """Ask for gratuitous ARP.  Raises Unavailable when pulse is not there or this director is not active."""
         if self.state is None:
@@ -71,13 +85,20 @@ class Pulse:
             raise Unavailable(f"this director is {self.state.role}: only the active one announces the addresses")
         self.channel.send(PulseAnnounce())
 
+    def command(self, message: PulseCommand) -> None:
+        """Pass on an operator's word.  Raises Unavailable when pulse is not there."""
+        if not self.channel.send(message):
+            raise Unavailable("pulse is not running: the role cannot be changed")
+
     def _tell(self) -> None:
-        if self._configure is not None:
-            self.channel.send(self._configure)
+        for message in (self._configure, self._health):
+            if message is not None:
+                self.channel.send(message)
 
     def _heard(self, message: PulseState | PulseEvent) -> None:
         if isinstance(message, PulseState):
-            self.state = message
+            self.state, self.last_role = message, message.role
+            self._on_state()
         else:
             self._on_event(message)
 

@@ -7,10 +7,11 @@ from lvsagent.core.ipvsadm_text import listing
 from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, Receipt, State, TrialReport, TrialRequest
+from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
 
 OLDEST_TABLE_S = 0.5
 
@@ -56,6 +57,19 @@ class LvsdService:
         """Gratuitous ARP, again."""
         self._director.pulse.announce()
         self._director.events.add("address", "info", "gratuitous ARP was asked for")
+
+    def failover(self, request: FailoverRequest) -> None:
+        """An operator's word about the role."""
+        self._director.failover(request)
+
+    def rehearsals(self) -> Rehearsals:
+        """The failovers that were measured, newest first."""
+        return Rehearsals(rehearsals=self._director.rehearsals.newest_first())
+
+    def add_rehearsal(self, rehearsal: Rehearsal) -> None:
+        """Remember one, and say so."""
+        self._director.rehearsals.add(rehearsal)
+        self._director.events.add("role", "info", rehearsal_words(rehearsal), actor=rehearsal.actor)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

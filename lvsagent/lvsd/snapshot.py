@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
-from app.lvscf.model import NO_ADDRESS, Config, VirtualServer
+from app.lvscf.model import Config, VirtualServer
 from lvsagent.api.contract import BadRequest, Question
 from lvsagent.core.desired import Member, Pool, clean
 from lvsagent.core.health import HealthState
 from lvsagent.core.table import ServiceKey
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
 from lvsagent.lvsd.processes import Processes
 from lvsagent.lvsd.receipts import refusals
 from lvsagent.lvsd.traffic import NO_TRAFFIC
@@ -25,7 +26,6 @@ from lvsagent.wire import (
     ConfigState,
     DataPlaneState,
     ForeignService,
-    PeerInfo,
     RealServerState,
     RoleInfo,
     State,
@@ -69,7 +69,7 @@ class Snapshot:
             version=VERSION,
             config=self._config_state(),
             role=self._role(),
-            peer=_peer(config),
+            peer=peer_info(config.globals, director.identity, director.pulse.state, director.resolved()),
             data_plane=self._data_plane(),
             processes=self._processes.infos(),
             virtual_servers=[self._virtual(place, servers=question.servers) for place in _page(places, question.page, question.per_page)],
@@ -285,6 +285,13 @@ class Snapshot:
             reason=state.reason,
             addresses=state.addresses,
             announced_at=state.announced_at,
+            maintenance=state.maintenance,
+            links=state.links,
+            takeover_s=state.takeover_s,
+            late_s=state.late_s,
+            late_warning=state.late_warning,
+            key=state.key,
+            both_active_since=state.both_active_since,
         )
 
     def _data_plane(self) -> DataPlaneState:
@@ -304,6 +311,7 @@ class Snapshot:
 
     def _alerts(self) -> Iterator[Alert]:
         director = self._director
+        yield from redundancy_alerts(director.running.config.globals, director.identity, director.pulse.state)
         if director.disk.reason:
             severity = "error" if director.disk.exists else "warning"
             code = "config-errors" if director.disk.exists else "config-missing"
@@ -337,12 +345,6 @@ class Snapshot:
                     yield Alert(severity="error", code="address", message=message)
         if not director.nanny.channel.connected:
             yield Alert(severity="error", code="process", message="nanny is not running: real servers keep the health last known")
-
-
-def _peer(config: Config) -> PeerInfo:
-    if config.globals.backup == NO_ADDRESS:
-        return PeerInfo(state="none")
-    return PeerInfo(state="unknown", address=clean(config.globals.backup))
 
 
 def _words_of(virtual: VirtualServer) -> str:
