@@ -31,10 +31,18 @@ def shells_in(source: str) -> Iterator[str]:
             for keyword in node.keywords:
                 if keyword.arg == "shell" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
                     yield f"line {node.lineno}: shell="
-        elif isinstance(node, ast.List | ast.Tuple) and node.elts:
-            first = node.elts[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and Path(first.value).name in SHELLS:
-                yield f"line {node.lineno}: {first.value} as a program"
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                if first_word(argument) in SHELLS:
+                    yield f"line {node.lineno}: a shell as a program"
+        elif isinstance(node, ast.expr) and (program := first_word(node)).startswith("/") and Path(program).name in SHELLS:
+            yield f"line {node.lineno}: {program} as a program"
+
+
+def first_word(argument: ast.expr) -> str:
+    """What stands first in a list of words: the program, if somebody starts it."""
+    words = argument.value if isinstance(argument, ast.Starred) else argument
+    first = words.elts[0] if isinstance(words, ast.List | ast.Tuple) and words.elts else None
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
 @pytest.mark.parametrize("path", product_sources(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -53,6 +61,7 @@ def test_the_product_never_starts_a_shell(path: Path) -> None:
         "subprocess.getoutput(words)",
         "subprocess.run(['/bin/sh', '-c', words])",
         "asyncio.create_subprocess_exec(*('bash', '-c', words))",
+        "argv = ['/bin/sh', '-c', words]",
     ],
 )
 def test_the_rule_catches_every_way_to_start_a_shell(line: str) -> None:
