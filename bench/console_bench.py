@@ -25,7 +25,7 @@ from tests.waiting import until
 VIRTUAL = 1000
 REAL = 10
 CLIENTS = 8
-ROUNDS = 6
+ROUNDS = 12
 PAGE_GOAL_S = 0.3
 ACCEPTS = 40
 ACCEPT_GOAL_S = 0.15
