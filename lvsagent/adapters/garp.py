@@ -6,12 +6,14 @@ Owns the frames and sends each once.  When to announce, and how often, is pulse'
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import ipaddress
 import os
 import socket
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from lvsagent.adapters.links import IFF_LOOPBACK, IFF_NOARP, IFF_UP, Link, read_links
@@ -31,6 +33,34 @@ _NEIGHBOUR_ADVERTISEMENT, _ICMPV6, _HOP_LIMIT = 136, 58, 255
 _ROUTER, _OVERRIDE = 1 << 31, 1 << 29
 _TARGET_HARDWARE = 2
 
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Part(ctypes.Structure):
+    """The C library's iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    """Its msghdr."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint),
+        ("parts", ctypes.c_void_p),
+        ("part_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    """Its mmsghdr."""
+
+    _fields_ = (("header", _Header), ("sent", ctypes.c_uint))
+
 
 class PacketAnnouncer:
     """Sends from the network namespace that this process is in.  Interfaces without neighbours (loopback, tunnels) are passed over."""
@@ -40,6 +70,7 @@ class PacketAnnouncer:
         return await asyncio.to_thread(_announce, addresses)
 
 
+@lru_cache(maxsize=4096)
 def frames(address: str, hardware: bytes, *, router: bool = False) -> tuple[bytes, ...]:
     """The Ethernet frames that announce an address at a hardware address; ``router``: whether the host forwards IPv6."""
     ip = ipaddress.ip_address(address)
@@ -73,38 +104,64 @@ def _checksum(data: bytes) -> int:
 
 
 def _announce(addresses: Sequence[Address]) -> tuple[tuple[Address, str], ...]:
+    """Interface by interface, each one's frames in one go."""
+    by_interface: dict[str, list[Address]] = {}
+    for address in addresses:
+        by_interface.setdefault(address.interface, []).append(address)
     try:
-        with NetlinkSocket(NETLINK_ROUTE) as netlink, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packet:
+        with NetlinkSocket(NETLINK_ROUTE) as netlink:
             links = read_links(netlink)
-            results = [(address, _announce_one(packet, address, links.get(address.interface))) for address in addresses]
+        reasons = {name: _announce_on(name, links.get(name), found) for name, found in by_interface.items()}
     except PermissionError as error:
         raise AdapterError("no privilege to announce addresses (CAP_NET_RAW)") from error
     except OSError as error:
         raise AdapterError(f"addresses cannot be announced: {error.strerror or error}") from error
-    return tuple((address, reason) for address, reason in results if reason)
+    return tuple((address, reasons[address.interface]) for address in addresses if reasons[address.interface])
 
 
-def _announce_one(packet: socket.socket, address: Address, link: Link | None) -> str:
-    """The reason why an address could not be announced; ``""``: done, or there is nobody to tell."""
+def _announce_on(interface: str, link: Link | None, addresses: Sequence[Address]) -> str:
+    """The reason why an interface's addresses could not be announced; ``""``: done, or there is nobody to tell."""
     if link is None:
-        return f"no interface {address.interface}"
+        return f"no interface {interface}"
     if not link.flags & IFF_UP:
-        return f"interface {address.interface} is down"
+        return f"interface {interface} is down"
     if link.flags & (IFF_LOOPBACK | IFF_NOARP):
         return ""
     if link.kind != _ETHERNET:
-        return f"interface {address.interface} is not Ethernet"
-    try:
-        for frame in frames(address.address, link.hardware, router=_forwards_ipv6(address)):
-            packet.sendto(frame, (address.interface, 0))
-    except OSError as error:
-        return f"interface {address.interface} is down" if error.errno == errno.ENETDOWN else os.strerror(error.errno or 0)
+        return f"interface {interface} is not Ethernet"
+    router = any(":" in address.address for address in addresses) and _forwards_ipv6(interface)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as packet:
+        try:
+            packet.bind((interface, 0))
+            send_many(packet, [frame for address in addresses for frame in frames(address.address, link.hardware, router=router)])
+        except PermissionError:
+            raise
+        except OSError as error:
+            return f"interface {interface} is down" if error.errno == errno.ENETDOWN else os.strerror(error.errno or 0)
     return ""
 
 
-def _forwards_ipv6(address: Address) -> bool:
+def send_many(packet: socket.socket, datagrams: Sequence[bytes]) -> None:
+    """Send each as a datagram of its own, hundreds to a system call.  Raises OSError."""
+    data = ctypes.create_string_buffer(b"".join(datagrams))
+    parts, messages = (_Part * len(datagrams))(), (_Message * len(datagrams))()
+    place, part, size = ctypes.addressof(data), ctypes.addressof(parts), ctypes.sizeof(_Part)
+    for number, datagram in enumerate(datagrams):
+        parts[number] = _Part(place, len(datagram))
+        messages[number] = _Message(_Header(None, 0, part, 1))
+        place, part = place + len(datagram), part + size
+    sent = 0
+    while sent < len(datagrams):
+        done = _libc.sendmmsg(packet.fileno(), ctypes.byref(messages, sent * ctypes.sizeof(_Message)), len(datagrams) - sent, 0)
+        if done < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        sent += done
+
+
+def _forwards_ipv6(interface: str) -> bool:
     """Neighbours drop a router that says it is none."""
     try:
-        return ":" in address.address and Path(f"/proc/sys/net/ipv6/conf/{address.interface}/forwarding").read_text().strip() != "0"
+        return Path(f"/proc/sys/net/ipv6/conf/{interface}/forwarding").read_text().strip() != "0"
     except OSError:
         return False
