@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, StaleConfig
-from lvsagent.wire import TrialRequest
+from lvsagent.wire import Rehearsal, TrialRequest
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
@@ -161,3 +161,29 @@ def test_the_table_as_text(agent: Agent) -> None:
     assert listing[0].startswith("IP Virtual Server version ")
     assert "TCP  192.0.2.100:80 rr" in listing
     assert "-A -t 192.0.2.100:80 -s rr" in agent.table_text(rules=True).splitlines()
+
+
+def test_a_lone_director_has_nobody_to_change_roles_with(agent: Agent) -> None:
+    for action in ("step_down", "take_over", "dance"):
+        with pytest.raises(AgentRefused):
+            agent.failover(action, reason="test")
+    assert agent.state().peer.state == "none"
+
+
+def test_rehearsals_are_kept_newest_first(agent: Agent) -> None:
+    assert agent.rehearsals().rehearsals == []
+    for gap in (0.14, 0.02):
+        agent.add_rehearsal(
+            Rehearsal(
+                target="127.0.0.100:80",
+                began_at=1,
+                duration_s=5,
+                interval_s=0.02,
+                limit_s=0.1,
+                requests=250,
+                failed=3,
+                longest_gap_s=gap,
+                triggered=True,
+            )
+        )
+    assert [one.longest_gap_s for one in agent.rehearsals().rehearsals] == [0.02, 0.14]
