@@ -70,9 +70,10 @@ def lvs_cf(*blocks: str, network: str = "nat") -> str:
 
 
 class Agent:
-    """One agent on ``lefty``, its files in a folder of its own."""
+    """One agent on a director, its files in a folder of its own; ``settings`` are more lines of its agent.toml."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, director: str = "lefty", settings: str = "") -> None:
+        self.director = director
         self.folder = Path(tempfile.mkdtemp(prefix="agent-", dir="/run/tmp"))
         self.folder.chmod(0o755)
         self.lvs_cf = self.folder / "lvs.cf"
@@ -81,6 +82,7 @@ class Agent:
         self.settings.write_text(
             f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
             'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\n'
+            + settings
         )
         self.client = AgentClient(self.folder / "run" / "agent.sock")
         self._log = (self.folder / "log").open("ab")
@@ -89,7 +91,7 @@ class Agent:
     def start(self) -> None:
         """As an administrator would, in the director's namespace; ready when the API answers."""
         command = [sys.executable, "-P", "-m", "lvsagent.cli", "run", "--config", str(self.settings)]
-        with net.namespace("lefty"):
+        with net.namespace(self.director):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
             )

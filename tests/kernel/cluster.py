@@ -219,20 +219,20 @@ def _build() -> None:
         "link add priv type bridge",
         "link set pub up",
         "link set priv up",
-        *_plug("client", "eth0", "pub"),
-        *_plug("lefty", "eth1", "pub"),
-        *_plug("lefty", "eth0", "priv"),
-        *(line for name in NUMBERS for line in _plug(name, "eth0", "priv")),
+        *plug("client", "eth0", "pub"),
+        *plug("lefty", "eth1", "pub"),
+        *plug("lefty", "eth0", "priv"),
+        *(line for name in NUMBERS for line in plug(name, "eth0", "priv")),
     )
-    _configure("client", ["192.0.2.10/24 dev eth0", "2001:db8:1::10/64 dev eth0 nodad"], [])
-    _configure(
+    configure("client", ["192.0.2.10/24 dev eth0", "2001:db8:1::10/64 dev eth0 nodad"], [])
+    configure(
         "lefty",
         ["192.0.2.11/24 dev eth1", "10.11.12.11/24 dev eth0", "2001:db8:1::11/64 dev eth1 nodad", "2001:db8:2::11/64 dev eth0 nodad"],
         [],
     )
     for name in NUMBERS:
         routes = [f"default via {NAT_ROUTER}", "default via 2001:db8:2::11"]
-        _configure(name, [f"{ADDRESSES[name]}/24 dev eth0", f"{ADDRESSES6[name]}/64 dev eth0 nodad"], routes)
+        configure(name, [f"{ADDRESSES[name]}/24 dev eth0", f"{ADDRESSES6[name]}/64 dev eth0 nodad"], routes)
     with net.namespace("client"):
         net.sysctl("net/ipv4/ip_local_port_range", "1024 19999")  # the others are given out here, each once
     with net.namespace("lefty"):
@@ -240,13 +240,13 @@ def _build() -> None:
         net.sysctl("net/ipv6/conf/all/forwarding", "1")
 
 
-def _plug(name: str, device: str, bridge: str) -> list[str]:
+def plug(name: str, device: str, bridge: str) -> list[str]:
     """A cable from a namespace's interface to a bridge."""
     far = f"{name}-{bridge}"
     return [f"link add {far} type veth peer name {device} netns {name}", f"link set {far} master {bridge} up"]
 
 
-def _configure(name: str, addresses: list[str], routes: list[str]) -> None:
+def configure(name: str, addresses: list[str], routes: list[str]) -> None:
     with net.namespace(name):
         interfaces = dict.fromkeys(["lo", *(line.split()[2] for line in addresses)])
         net.ip(
@@ -286,9 +286,9 @@ def ipvsadm_rules() -> list[str]:
         return net.output("ipvsadm", "-S", "-n").splitlines()
 
 
-def director_addresses(device: str) -> set[tuple[str, str]]:
-    """The addresses (with prefix length) and labels on an interface of the director."""
-    with net.namespace("lefty"):
+def director_addresses(device: str, name: str = "lefty") -> set[tuple[str, str]]:
+    """The addresses (with prefix length) and labels on an interface of a director."""
+    with net.namespace(name):
         shown = json.loads(net.output("ip", "-json", "address", "show", "dev", device))
     return {
         (f"{info['local']}/{info['prefixlen']}", info.get("label", ""))
