@@ -226,8 +226,9 @@ class TableKeeper:
     async def _compare(self) -> tuple[Table, list[Operation]]:
         have = await self._read()
         self.timeouts = await self._plane.read_timeouts()
-        wanted = decide_all(self.expansion, self._sides, have)
         await asyncio.sleep(0)  # a large table takes a while, and others wait for an answer
+        # No await from here to the caller's look at self._changed: health that comes in between would be taken for a failure.
+        wanted = decide_all(self.expansion, self._sides, have)
         return have, [*plan_timeouts(self.timeouts, self.expansion.timeouts), *plan(have, wanted, self.owned)]
 
     async def _read(self) -> Table:
