@@ -81,8 +81,7 @@ class Agent:
         self.settings = self.folder / "agent.toml"
         self.settings.write_text(
             f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
-            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\n'
-            + settings
+            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\n' + settings
         )
         self.client = AgentClient(self.folder / "run" / "agent.sock")
         self._log = (self.folder / "log").open("ab")
@@ -90,12 +89,16 @@ class Agent:
 
     def start(self) -> None:
         """As an administrator would, in the director's namespace; ready when the API answers."""
+        self.launch()
+        until(self.answers, START_LIMIT_S, self.log)
+
+    def launch(self) -> None:
+        """Start and do not wait."""
         command = [sys.executable, "-P", "-m", "lvsagent.cli", "run", "--config", str(self.settings)]
         with net.namespace(self.director):
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
             )
-        until(self.answers, START_LIMIT_S, self.log)
 
     def answers(self) -> bool:
         """Whether all of its processes run and the API says so."""
