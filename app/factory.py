@@ -13,7 +13,7 @@ from flask import Flask
 
 from app import auth, errors, frame, presentation
 from app.passwd import PasswordFile
-from app.services import make_services
+from app.services import make_services, sentence
 from app.settings import ConsoleSettings
 from app.views import (
     control,
@@ -25,6 +25,7 @@ from app.views import (
     real_servers,
     redundancy,
     review,
+    role,
     virtual_server,
     virtual_servers,
 )
@@ -35,6 +36,7 @@ VIEWS = (
     login,
     password,
     control,
+    role,
     global_settings,
     redundancy,
     virtual_servers,
@@ -69,7 +71,7 @@ def create_app(
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.auto_reload = False
-    app.jinja_env.filters.update({name: getattr(presentation, name) for name in WORDS})
+    app.jinja_env.filters.update({name: getattr(presentation, name) for name in WORDS} | {"sentence": sentence})
     frame.init_app(app, settings, make_services(agent or _real_agent(settings), wall))
     errors.init_app(app)
     auth.init_app(app, settings, auth.Auth(settings, passwords or PasswordFile(settings.password_path), wall, monotonic))

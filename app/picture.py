@@ -1,4 +1,4 @@
-"""The picture of the cluster: clients → this director with its addresses → real servers, as shapes to draw and as rows to read.
+"""The picture of the cluster: clients → the directors, the active one with its addresses → real servers, as shapes and as rows to read.
 
 Pure: it decides places, widths and words; the template draws them.  It grows gracefully: real servers of one address are one node, and what
 does not fit is counted in words.
@@ -10,12 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.presentation import DOWN, IDLE, UP, WARN, Badge, badge, duration, number, plural, rate, since
+from app.presentation import DOWN, IDLE, UP, WARN, Badge, badge, duration, number, peer_badge, plural, rate, role_badge, since
 from lvsagent.wire import RealServerState, State, VirtualServerState
 
 MOST_HOSTS = 8
 MOST_ADDRESSES = 4
 _PITCH, _GAP, _APART, _MARGIN = 60, 14, 56, 12
+MOST_LINKS = 2
+"""Heartbeat links that are drawn: the public and the private one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,16 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """Words beside a line; they begin at ``x``."""
+
+    x: float
+    y: float
+    words: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A row of the same picture in words."""
 
@@ -65,6 +77,7 @@ class Drawing:
     height: float
     nodes: tuple[Node, ...]
     flows: tuple[Flow, ...]
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +109,8 @@ def picture(state: State, shown: Sequence[VirtualServerState], now: float) -> Pi
     everyone = hosts(shown, now)
     boxes = _Boxes(
         clients=_Box("plain", "Clients", (f"{rate(state.counters.connections_per_s)} conn/s",), "Clients"),
-        director=_director(state, shown),
-        peer=_peer(state, now),
+        directors=_directors(state, shown, now),
+        beats=_beats(state, now),
         servers=_servers(everyone),
         serving=any(one.state == "up" for one in shown),
         busy=state.counters.connections_per_s > 0,
@@ -115,6 +128,8 @@ class _Box:
     full: str
     share: float = 0.0
     flow: str = "flow"
+    active: bool = False
+    """A director that says that it is active."""
 
     @property
     def height(self) -> float:
@@ -127,10 +142,21 @@ class _Box:
 
 
 @dataclass(frozen=True, slots=True)
+class _Beat:
+    """A heartbeat link: its name, and its age or what else is to be said."""
+
+    name: str
+    words: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Boxes:
+    """``directors``: the primary first, where there are two."""
+
     clients: _Box
-    director: _Box
-    peer: _Box | None
+    directors: tuple[_Box, ...]
+    beats: tuple[_Beat, ...]
     servers: tuple[_Box, ...]
     serving: bool
     busy: bool
@@ -140,44 +166,62 @@ class _Boxes:
         """The kind and the share of the line on which clients arrive."""
         return "flow" if self.serving else "faint", float(self.busy)
 
+    @property
+    def at_work(self) -> tuple[int, ...]:
+        """Which of the directors clients reach; the first when none says that it is active."""
+        return tuple(index for index, box in enumerate(self.directors) if box.active) or (0,)
+
 
 def _wide(boxes: _Boxes) -> Drawing:
     """From left to right, for screens that have the room."""
-    count, director, peer = len(boxes.servers), boxes.director, boxes.peer
-    middle_column = director.height + (_APART + peer.height if peer else 0)
+    count, directors = len(boxes.servers), boxes.directors
+    middle_column = sum(box.height for box in directors) + _APART * (len(directors) - 1)
     height = max(count * _PITCH - _GAP, middle_column, 120) + 2 * _MARGIN
-    router = director.at(210, (height - middle_column) / 2, 210)
-    clients = boxes.clients.at(8, router.middle - boxes.clients.height / 2, 124)
-    nodes, flows = [clients, router], [_across(clients, router, *boxes.arrival)]
+    routers, y = [], (height - middle_column) / 2
+    for box in directors:
+        routers.append(box.at(210, y, 210))
+        y += box.height + _APART
+    at_work = [routers[index] for index in boxes.at_work]
+    middle = sum(router.middle for router in at_work) / len(at_work)
+    clients = boxes.clients.at(8, middle - boxes.clients.height / 2, 124)
+    nodes, flows = [clients, *routers], [_across(clients, router, *boxes.arrival) for router in at_work]
     first = (height - count * _PITCH + _GAP) / 2
     for index, box in enumerate(boxes.servers):
         nodes.append(box.at(600, first + index * _PITCH, 252))
-        flows.append(_across(router, nodes[-1], box.flow, box.share))
-    if peer is not None:
-        nodes.append(peer.at(210, router.y + router.height + _APART, 210))
-        flows.append(Flow(f"M315 {router.y + router.height:.0f}V{nodes[-1].y:.0f}", "beat", 1.5))
-    return Drawing(860, round(height), tuple(nodes), tuple(flows))
+        flows += [_across(router, nodes[-1], box.flow, box.share) for router in at_work]
+    labels: list[Label] = []
+    if len(routers) == 2:
+        above, below = routers[0].y + routers[0].height, routers[1].y
+        for index, beat in enumerate(boxes.beats):
+            x = 226.0 + 104 * index
+            flows.append(Flow(f"M{x:.0f} {above:.0f}V{below:.0f}", beat.kind, 1.5))
+            labels += [Label(x + 8, above + 25, beat.name, beat.kind), Label(x + 8, above + 40, beat.words, beat.kind)]
+    return Drawing(860, round(height), tuple(nodes), tuple(flows), tuple(labels))
 
 
 def _tall(boxes: _Boxes) -> Drawing:
-    """From top to bottom, for a telephone."""
+    """From top to bottom, for a telephone: whoever stands by comes last."""
     clients = boxes.clients.at(4, _MARGIN, 332)
-    router = boxes.director.at(4, clients.y + clients.height + 32, 332)
+    working, *others = sorted(boxes.directors, key=lambda box: not box.active)
+    router = working.at(4, clients.y + clients.height + 32, 332)
     kind, share = boxes.arrival
     trunk = f"M170 {clients.y + clients.height:.0f}V{router.y:.0f}"
     nodes, flows = [clients, router], [Flow(trunk, kind, _thickness(share, kind))]
-    y = router.y + router.height
+    foot = y = router.y + router.height
     for box in boxes.servers:
-        node = box.at(40, y + _GAP, 296)
+        node = box.at(40, y + _GAP, 260 if others else 296)
         nodes.append(node)
-        flows.append(
-            Flow(f"M20 {router.y + router.height:.0f}V{node.middle - 10:.0f}q0 10 10 10H40", box.flow, _thickness(box.share, box.flow))
-        )
+        flows.append(Flow(f"M20 {foot:.0f}V{node.middle - 10:.0f}q0 10 10 10H40", box.flow, _thickness(box.share, box.flow)))
         y = node.y + node.height
-    if boxes.peer is not None:
-        nodes.append(boxes.peer.at(4, y + 2 * _GAP, 332))
-        y = nodes[-1].y + nodes[-1].height
-    return Drawing(340, round(y + _MARGIN), tuple(nodes), tuple(flows))
+    labels: list[Label] = []
+    for box in others:
+        other = box.at(4, y + _GAP + 20 + 16 * len(boxes.beats), 332)
+        for index, beat in enumerate(boxes.beats):
+            flows.append(Flow(f"M{312 + 12 * index} {foot:.0f}V{other.y:.0f}", beat.kind, 1.5))
+            labels.append(Label(20, other.y - 12 - 16 * (len(boxes.beats) - 1 - index), f"{beat.name}: {beat.words}", beat.kind))
+        nodes.append(other)
+        y = other.y + other.height
+    return Drawing(340, round(y + _MARGIN), tuple(nodes), tuple(flows), tuple(labels))
 
 
 def _across(start: Node, end: Node, kind: str, share: float) -> Flow:
@@ -238,25 +282,58 @@ def _interest(host: Host) -> tuple[int, float]:
     return {DOWN: 0, WARN: 1, UP: 2}.get(host.badge.kind, 3), -host.rate
 
 
+def _directors(state: State, shown: Sequence[VirtualServerState], now: float) -> tuple[_Box, ...]:
+    """This director, and the other one where there is one; the primary first, so that both consoles draw the same."""
+    here, there = _director(state, shown), _peer(state, now)
+    if there is None:
+        return (here,)
+    return (there, here) if state.role.identity == "backup" else (here, there)
+
+
 def _director(state: State, shown: Sequence[VirtualServerState]) -> _Box:
+    role, active = role_badge(state.role), state.role.role == "active"
+    lines = _serves(state, shown) if active or state.peer.state == "none" else ["stands by, checks go on"]
+    title = f"{state.host} · {state.role.role if role.kind == DOWN else role.word}"
+    kind = {DOWN: DOWN, WARN: WARN}.get(role.kind, {"active": "active", "standby": IDLE}.get(state.role.role, WARN))
+    return _Box(kind, title, tuple(lines), f"{title} (this director)", active=active)
+
+
+def _serves(state: State, shown: Sequence[VirtualServerState]) -> list[str]:
+    """The virtual addresses, as many as there is room for."""
     addresses = [f"{one.address} on {one.label or one.interface}" for one in state.role.addresses if one.state == "present"]
     listening = [one.listens or (f"{one.address} on {one.device}" if one.address else "") for one in shown if one.state != "inactive"]
     addresses = addresses or [one for one in dict.fromkeys(listening) if one]
-    lines = addresses[:MOST_ADDRESSES]
     if len(addresses) > MOST_ADDRESSES:
-        lines = [*addresses[: MOST_ADDRESSES - 1], f"and {plural(len(addresses) - MOST_ADDRESSES + 1, 'more address', 'more addresses')}"]
-    role = state.role.role
-    title = f"{state.host} · {role}"
-    return _Box({"active": "active", "standby": "idle"}.get(role, "warn"), title, tuple(lines or ["no virtual address yet"]), title)
+        more = plural(len(addresses) - MOST_ADDRESSES + 1, "more address", "more addresses")
+        return [*addresses[: MOST_ADDRESSES - 1], f"and {more}"]
+    return addresses or ["no virtual address yet"]
 
 
 def _peer(state: State, now: float) -> _Box | None:
     peer = state.peer
     if peer.state == "none":
         return None
-    title = f"{peer.name or peer.address or 'the other router'} · {'not known' if peer.state == 'unknown' else peer.state}"
+    mark = peer_badge(peer, both_active=bool(state.role.both_active_since))
+    active = peer.state == "alive" and peer.role == "active"
+    title = f"{peer.name or peer.address or 'the other router'} · {mark.word}"
     heard = f"heard {since(peer.heard_at, now)} ago" if peer.heard_at else "not heard"
-    return _Box("idle", title, (heard,), title)
+    below = (
+        f"serial {number(peer.serial)} · {number(peer.up)} of {number(peer.total)} up" if peer.state == "alive" and peer.total else heard
+    )
+    kind = ("active" if active else IDLE) if mark.kind == UP else mark.kind
+    return _Box(kind, title, (below,), f"{title}, {heard}", active=active)
+
+
+def _beats(state: State, now: float) -> tuple[_Beat, ...]:
+    """A line for each heartbeat link; one without words where nothing is known of links."""
+    if not state.role.links:
+        return (_Beat("", "", "beat"),) if state.peer.state != "none" else ()
+    found = []
+    for one in state.role.links[:MOST_LINKS]:
+        age = since(one.heard_at, now)
+        words = {"up": f"{age} ago", "silent": f"silent {age}"}.get(one.state, "never heard")
+        found.append(_Beat(one.name, words, "beat-up" if one.state == "up" else "gone"))
+    return tuple(found)
 
 
 def _servers(everyone: list[Host]) -> tuple[_Box, ...]:
@@ -285,13 +362,18 @@ def _rest_box(rest: list[Host]) -> _Box:
 
 
 def _words(state: State, everyone: list[Host]) -> str:
-    role = f"{state.host} is {state.role.role}"
+    role = f"{state.host} is {state.role.role}" + _peer_words(state)
     if not everyone:
         return f"{role} and has no real servers yet."
     kinds = [host.badge.kind for host in everyone]
     parts = [f"{kinds.count(UP)} of {plural(len(everyone), 'real server address', 'real server addresses')} up"]
     troubled = [f"{host.name} {host.badge.word}" for host in everyone if host.badge.kind in {DOWN, WARN}]
     return f"{role}; {parts[0]}" + (f"; {', '.join(troubled[:5])}" if troubled else "") + "."
+
+
+def _peer_words(state: State) -> str:
+    peer = state.peer
+    return "" if peer.state == "none" else f", the peer {peer.name or peer.address} {peer_badge(peer).word}"
 
 
 def _readings(everyone: list[Host]) -> tuple[Reading, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.services import Snapshot
-from lvsagent.wire import CountersInfo, RealServerState, State, VirtualServerState
+from lvsagent.wire import CountersInfo, PeerInfo, RealServerState, RoleInfo, State, VirtualServerState
 
 UP, DOWN, WARN, IDLE = "up", "down", "warn", "idle"
 
@@ -154,7 +154,9 @@ class Header:
     role: Badge
     role_since: str
     peer: str
-    peer_words: str
+    peer_badge: Badge | None
+    peer_heard: str
+    both_active: str
     serial: str
     step: Badge
     demonstration: bool
@@ -166,33 +168,50 @@ class Header:
 def header(snapshot: Snapshot, now: float) -> Header:
     """The header's words for a snapshot."""
     state = snapshot.state
-    age = duration(snapshot.age_s) if snapshot.down and state is not None else ""
     if state is None:
         nothing = Badge("not known", IDLE)
-        return Header("this router", "", nothing, "", "", "", "", nothing, demonstration=False, known=False, down=snapshot.reason, age="")
-    peer, peer_words = _peer(state, now)
+        return Header(
+            "this router", "", nothing, "", "", None, "", "", "", nothing, demonstration=False, known=False, down=snapshot.reason, age=""
+        )
+    role, peer = state.role, state.peer
+    both = bool(role.both_active_since)
     return Header(
         host=state.host,
-        identity="" if state.role.identity == "unknown" else state.role.identity,
-        role=last_known(badge(state.role.role, state.role.reason), snapshot.down),
-        role_since=since(state.role.since, now),
-        peer=peer,
-        peer_words=peer_words,
+        identity="" if role.identity == "unknown" else role.identity,
+        role=last_known(role_badge(role), snapshot.down),
+        role_since=since(role.both_active_since if both else role.since, now),
+        peer="" if peer.state == "none" else peer.name or peer.address or "the other director",
+        peer_badge=None if peer.state == "none" else last_known(peer_badge(peer, both_active=both), snapshot.down),
+        peer_heard=f"heard {since(peer.heard_at, now)} ago" if peer.heard_at else "",
+        both_active=since(role.both_active_since, now),
         serial=_serial(state),
         step=last_known(_step(state), snapshot.down),
         demonstration=state.data_plane.kind == "userspace",
         known=True,
         down=snapshot.reason,
-        age=age,
+        age=duration(snapshot.age_s) if snapshot.down else "",
     )
 
 
-def _peer(state: State, now: float) -> tuple[str, str]:
-    peer = state.peer
-    if peer.state == "none":
-        return "", "no backup configured"
-    heard = f" · heard {since(peer.heard_at, now)} ago" if peer.heard_at else ""
-    return peer.name or peer.address, ("state not known" if peer.state == "unknown" else peer.state) + heard
+def role_badge(role: RoleInfo) -> Badge:
+    """This director's role; that both are active outshouts everything else."""
+    if role.both_active_since:
+        return Badge("both active", DOWN, "Both directors say that they are active")
+    if role.maintenance:
+        return Badge(f"{role.role}, in maintenance", WARN, role.reason)
+    return badge(role.role, role.reason)
+
+
+def peer_badge(peer: PeerInfo, *, both_active: bool = False) -> Badge:
+    """The other director in a word or two: its role while it is heard, else what is known of it."""
+    if peer.state == "alive":
+        role = peer.role or "alive"
+        if both_active:
+            return Badge(role, DOWN)
+        if peer.maintenance:
+            return Badge(f"{role}, in maintenance", WARN)
+        return Badge(role, UP) if peer.links_whole else Badge(f"{role}, a link is down", WARN)
+    return {"dead": Badge("silent", DOWN), "waiting": Badge("not heard yet", WARN)}.get(peer.state, Badge("state not known", IDLE))
 
 
 def _serial(state: State) -> str:

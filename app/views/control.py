@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app import picture, routing_table
+from app import directors, picture, routing_table
 from app.errors import explain
 from app.frame import services, settings, snapshot
 from app.routing_table import COLLAPSE_ABOVE, PAGE, SORTS, View
@@ -25,6 +25,8 @@ BUSIEST, BUSIEST_KEPT_S = 6, 2.0
 CHECKS_HERE, CHECKS_A_PAGE = 10, 50
 EVENTS_HERE, EVENTS_A_PAGE = 6, 50
 MOST_PROBLEMS = 6
+SAID_BY_THE_FRAME = "both-active"
+"""The alert that every page has in its frame already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,15 @@ def _everything() -> dict[str, object]:
     if state is None:
         return words
     found = _checks(known.down)
+    alerts = [one for one in state.alerts if one.code != SAID_BY_THE_FRAME]
     return words | {
         "table": routing_table.table(state, view, _unfolded(state, view, known.down), now),
         "picture": picture.picture(state, _shown(state, view, known.down), now),
         "daemon": routing_table.daemon_badge(state.processes, down=known.down),
         "processes": routing_table.process_rows(state.processes, now, down=known.down),
-        "problems": state.alerts[:MOST_PROBLEMS],
-        "more_problems": state.alerts[MOST_PROBLEMS:],
+        "pair": directors.redundancy(state, now, down=known.down),
+        "problems": alerts[:MOST_PROBLEMS],
+        "more_problems": alerts[MOST_PROBLEMS:],
         "events": routing_table.event_rows(_events(known.down), now),
         "checks": routing_table.check_rows(found.checks, now),
         "checks_matching": found.matching,

@@ -1,17 +1,21 @@
-"""REDUNDANCY: the fields are edited and kept; the heartbeat itself comes with a later release, and the screen says so."""
+"""REDUNDANCY: the fields on one side, on the other what the heartbeat says right now."""
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, request, url_for
+from flask import Blueprint, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.directors import redundancy
 from app.editing import Basis
 from app.forms.redundancy import RedundancyForm, switched
-from app.frame import snapshot
+from app.frame import current_config, services, snapshot
+from app.lvscf.model import GlobalSettings
 from app.views.review import NO_NOTES, Notes, Screen, basis_now, decide, open_form, page
 
 blueprint = Blueprint("redundancy", __name__)
 TITLE = "Redundancy"
+EVERY_S = 2
+"""How often the live half asks."""
 
 
 @blueprint.route("/redundancy", methods=["GET", "POST"])
@@ -52,16 +56,24 @@ def switch() -> ResponseReturnValue:
     )
 
 
+@blueprint.get("/redundancy/live")
+def live() -> ResponseReturnValue:
+    """The live half alone."""
+    return render_template("redundancy/_live.html", **_known(current_config()[1].config.globals))
+
+
 def _page(basis: Basis, form: RedundancyForm, notes: Notes) -> str:
-    settings, known = basis.config.globals, snapshot()
-    return page(
-        "redundancy/edit.html",
-        notes,
-        basis,
-        form=form,
-        active=settings.backup_active,
-        settings=settings,
-        missed=settings.deadtime / settings.keepalive if settings.keepalive > 0 else 0,
-        peer=known.state.peer if known.state else None,
-        config_state=known.state.config if known.state else None,
-    )
+    return page("redundancy/edit.html", notes, basis, form=form, **_known(basis.config.globals))
+
+
+def _known(settings: GlobalSettings) -> dict[str, object]:
+    """What lvs.cf says of redundancy, and what is known of the pair."""
+    known, now = snapshot(), services().wall()
+    return {
+        "active": settings.backup_active,
+        "settings": settings,
+        "missed": settings.deadtime / settings.keepalive if settings.keepalive > 0 else 0,
+        "pair": redundancy(known.state, now, down=known.down) if known.state else None,
+        "now": None if known.down else now,
+        "every_s": EVERY_S,
+    }

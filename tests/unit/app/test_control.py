@@ -162,7 +162,7 @@ def test_the_live_parts_replace_their_namesakes_and_eat_no_message(client: Flask
     post(client, "/control/announce")
     whole = client.get("/control/live").text
     parts = re.findall(r'id="([a-z]+)"\s+hx-swap-oob="true"', re.sub(r'(id="[a-z]+")[^>]*?(hx-swap-oob)', r"\1 \2", whole))
-    assert parts == ["bar", "silence", "stamp", "problems", "picture", "events", "facts", "routing", "processes", "checks"]
+    assert parts == ["bar", "split", "silence", "stamp", "problems", "picture", "events", "facts", "routing", "processes", "checks"]
     page = client.get("/control").text
     assert all(f'id="{part}"' in page for part in parts)
     assert "The neighbours are told again" in page
