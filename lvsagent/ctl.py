@@ -21,6 +21,13 @@ from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, In
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
 OK, FAILED, NO_AGENT = 0, 1, 3
 PAGE = 200
+DEFAULT_SETTINGS = Path("/etc/piranha/agent.toml")
+FAILOVER = {
+    "step-down": "hand the role to the other director",
+    "take-over": "have the other director step down for this one",
+    "maintenance": "give up the role and stay standby, over restarts too, until resume",
+    "resume": "end maintenance",
+}
 
 
 def run_command(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
+    _pair_commands(commands)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
 
@@ -76,6 +84,34 @@ def _reading_commands(commands: Any) -> None:
     config.add_argument("--previous", action="store_true", help="as it stood before the last accepted change")
     routing = _add(commands, "table", _table, "print the routing table as ipvsadm does")
     routing.add_argument("--rules", action="store_true", help="in the form that ipvsadm -R reads")
+
+
+def _pair_commands(commands: Any) -> None:
+    role = _add(commands, "role", _for_pairs("role"), "this director's role; exit status 0 active, 1 standby, 2 any other, 3 no agent")
+    role.add_argument("--watch", action="store_true", help="go on, and print every change")
+    failover = _add(commands, "failover", _for_pairs("failover"), "move the role, or keep it away from here", json_too=False)
+    failover.add_argument("action", choices=tuple(FAILOVER), help="; ".join(f"{name}: {words}" for name, words in FAILOVER.items()))
+    failover.add_argument("--reason", default="", help="why; kept in the events")
+    rehearse = _add(commands, "rehearse", _for_pairs("rehearse"), "measure what a failover costs, as a client sees it")
+    what = rehearse.add_mutually_exclusive_group(required=True)
+    what.add_argument("--url", metavar="URL|HOST:PORT", help="the service, through its virtual address: http://… or a port that accepts")
+    what.add_argument("--history", action="store_true", help="print what was measured before")
+    rehearse.add_argument("--trigger", action="store_true", help="move the role meanwhile, through the agent of this host")
+    rehearse.add_argument("--seconds", type=float, default=5.0, metavar="N", help="for how long to ask (default: %(default)g)")
+    pair = _add(commands, "pair", _for_pairs("pair"), "give both directors the same heartbeat key, by a file", json_too=False)
+    way = pair.add_mutually_exclusive_group(required=True)
+    way.add_argument("--make", type=Path, metavar="FILE", help="make a fresh key in FILE, for both directors to take")
+    way.add_argument("--take", type=Path, metavar="FILE", help="put the key in FILE in force on this director")
+    pair.add_argument("--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)")
+
+
+def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from lvsagent import ctl_pair  # noqa: PLC0415
+
+        return ctl_pair.HANDLERS[name](arguments, _agent(arguments))
+
+    return run
 
 
 def _add(

@@ -443,3 +443,44 @@ async def test_a_thousand_virtual_servers_are_cheap(plane: UserspaceIpvs, real: 
     assert {caller.name for caller in callers} == {"number1"}
     for caller in callers:
         await caller.end()
+
+
+async def test_the_standby_holds_its_table_and_only_the_active_one_listens(plane: UserspaceIpvs, real: RealServers) -> None:
+    plane.serve(active=False)
+    await make(plane, real, Service("rr"))
+    assert len((await plane.read())[HTTP].servers) == 3
+    with pytest.raises(ConnectionRefusedError):
+        await call(plane)
+    assert plane.serve(active=True) == ()
+    assert set(await names(plane, 3)) == {"number1", "number2", "number3"}
+
+
+async def test_open_connections_outlive_the_role(plane: UserspaceIpvs, real: RealServers) -> None:
+    await make(plane, real, Service("rr"))
+    caller = await call(plane)
+    plane.serve(active=False)
+    assert await caller.echo(b"still there") == b"still there"
+    await caller.end()
+    with pytest.raises(ConnectionRefusedError):
+        await call(plane)
+
+
+async def test_two_directors_may_both_listen_while_the_role_moves(plane: UserspaceIpvs, real: RealServers) -> None:
+    other = UserspaceIpvs(port_offset=OFFSET)
+    await other.open()
+    await make(plane, real, Service("rr"))
+    await make(other, real, Service("rr"))
+    plane.serve(active=False)
+    assert len(await names(other, 3)) == 3
+    await other.close()
+
+
+async def test_a_virtual_server_that_cannot_be_opened_leaves_the_table_so_that_adding_it_tells_why(plane: UserspaceIpvs) -> None:
+    plane.serve(active=False)
+    await apply(plane, AddService(HTTP, Service("rr")))
+    with socket.socket() as other:
+        other.bind((HTTP.address, HTTP.port + OFFSET))
+        other.listen()
+        assert plane.serve(active=True) == (HTTP,)
+        (refusal,) = await plane.apply([AddService(HTTP, Service("rr"))])
+    assert "in use by another program" in refusal.reason
