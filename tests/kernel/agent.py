@@ -97,7 +97,11 @@ class Agent:
         command = [sys.executable, "-P", "-m", "lvsagent.cli", "run", "--config", str(self.settings)]
         with net.namespace(self.director):
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env=os.environ | {"PYTHONPATH": str(Path.cwd()), "PYTHONFAULTHANDLER": "1"},
             )
 
     def answers(self) -> bool:
@@ -149,8 +153,9 @@ class Agent:
         """kill -9 of every process, the supervisor first."""
         pids = self.pids()
         for name in NAMES:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pids[name], signal.SIGKILL)
+            if pids[name]:  # 0 is one that is about to be started again, and to kill() everybody
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pids[name], signal.SIGKILL)
         assert self._process is not None
         self._process.wait(START_LIMIT_S)
 
