@@ -1,0 +1,241 @@
+"""The article's cluster with both directors, and what can happen to them.
+
+```
+ client ──┬── lefty  192.0.2.11 ──┬── number1..3
+         pub  eth1         eth0  priv
+          └── righty 192.0.2.12 ──┘     10.11.12.11 and .12
+```
+
+A crash is a cable that is cut at the bridge with every process killed; a cut is one cable; silence is one director's heartbeats lost on
+their way; a stopped director has its processes stopped in their tracks while its kernel goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lvsagent.client import AgentDown
+from tests.kernel import agent as agents
+from tests.kernel import cluster as lab
+from tests.kernel import net
+from tests.kernel.agent import Agent, virtual
+from tests.waiting import until
+
+DIRECTORS = {"lefty": 11, "righty": 12}
+START_LIMIT_S = 120.0
+LIMIT_S = 40.0
+BRIDGES = ("pub", "priv")
+DEVICES = {"pub": "eth1", "priv": "eth0"}
+HEARTBEAT_PORT = 539
+
+GLOBALS = """\
+serial_no = 1
+primary = 192.0.2.11
+primary_private = 10.11.12.11
+service = lvs
+backup_active = 1
+backup = 192.0.2.12
+backup_private = 10.11.12.12
+heartbeat = 1
+heartbeat_port = {port}
+keepalive = 0.1
+deadtime = 0.3
+network = {network}
+"""
+
+
+def lvs_cf(*lines: str, network: str = "nat", services: Sequence[str] = ()) -> str:
+    """A whole lvs.cf for both; ``lines`` are more global settings."""
+    more = "".join(f"{line}\n" for line in lines)
+    router = agents.NAT_ROUTER if network == "nat" else ""
+    return GLOBALS.format(port=HEARTBEAT_PORT, network=network) + more + router + "".join(services or [virtual()])
+
+
+# --- the cables ----------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def running() -> Iterator[lab.Cluster]:
+    """The cluster with righty plugged in."""
+    with lab.running() as cluster:
+        net.ip("netns add righty", *lab.plug("righty", "eth1", "pub"), *lab.plug("righty", "eth0", "priv"))
+        lab.configure("righty", ["192.0.2.12/24 dev eth1", "10.11.12.12/24 dev eth0"], [])
+        with net.namespace("righty"):
+            net.sysctl("net/ipv4/ip_forward", "1")
+        try:
+            yield cluster
+        finally:
+            net.ip("netns delete righty")
+
+
+def cut(name: str, *bridges: str) -> None:
+    """Pull a director's cables (all, or those named) at the bridge."""
+    net.ip(*(f"link set {name}-{bridge} down" for bridge in bridges or BRIDGES))
+
+
+def heal(name: str, *bridges: str) -> None:
+    """Put them back."""
+    net.ip(*(f"link set {name}-{bridge} up" for bridge in bridges or BRIDGES))
+
+
+@contextlib.contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """What a director says in its heartbeats is lost on its way; what it hears is not."""
+    rule = f"-p udp --dport {HEARTBEAT_PORT} -j DROP".split()
+    with net.namespace(name):
+        net.output("iptables-legacy", "-A", "OUTPUT", *rule)
+    try:
+        yield
+    finally:
+        with net.namespace(name):
+            net.output("iptables-legacy", "-D", "OUTPUT", *rule)
+
+
+def holders(address: str) -> list[str]:
+    """Which directors have an address on an interface, as their kernels say."""
+    found = []
+    for name in DIRECTORS:
+        with net.namespace(name):
+            if f" {address}/" in net.output("ip", "-oneline", "address"):
+                found.append(name)
+    return found
+
+
+# --- the agents ----------------------------------------------------------------------------------------------------------------
+
+
+class Director(Agent):
+    """The agent of one of them, with the pair's key."""
+
+    def __init__(self, name: str, text: str, key: str) -> None:
+        super().__init__(text, name, "")
+        key_file = self.folder / "heartbeat.key"
+        key_file.touch(mode=0o600)
+        key_file.write_text(key + "\n")
+        with self.settings.open("a") as settings:
+            settings.write(f'heartbeat_key_file = "{key_file}"\n')
+
+    @property
+    def role(self) -> str:
+        """active, standby, …; ``""`` when it does not answer."""
+        try:
+            return self.client.state().role.role
+        except AgentDown:
+            return ""
+
+    @property
+    def peer(self) -> str:
+        """What it believes of the other one."""
+        try:
+            return self.client.state().peer.state
+        except AgentDown:
+            return ""
+
+    def settled(self) -> bool:
+        """Its role is decided, its table made, every real server up."""
+        state = self.state()
+        served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in state.virtual_servers)
+        return served and state.role.role in {"active", "standby"} and state.peer.state == "alive"
+
+    def processes(self) -> list[int]:
+        """Every process of it, read from /proc: also when nobody answers."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if str(self.folder).encode() in (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes():
+                        found.append(int(folder.name))
+        return found
+
+    def stop_in_its_tracks(self) -> None:
+        """SIGSTOP to all."""
+        for pid in self.pids().values():
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self, pids: Sequence[int]) -> None:
+        """SIGCONT to these."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+class Pair:
+    """Both agents.  ``lefty`` is the primary."""
+
+    def __init__(self, text: str) -> None:
+        key = secrets.token_hex(32)
+        self.lefty, self.righty = (Director(name, text, key) for name in DIRECTORS)
+
+    def __iter__(self) -> Iterator[Director]:
+        return iter((self.lefty, self.righty))
+
+    def start(self) -> None:
+        """Both at once."""
+        for director in self:
+            director.launch()
+        for director in self:
+            until(director.answers, START_LIMIT_S, director.log)
+
+    def words(self) -> str:
+        """What both are and wrote, for a failing test."""
+        lines = []
+        for director in self:
+            with contextlib.suppress(AgentDown):
+                state = director.client.state()
+                lines.append(f"{director.director}: {state.role}\n{state.peer}")
+            lines.append(director.log()[-4000:])
+        return "\n".join(lines)
+
+    def settled(self) -> bool:
+        """One active, one standby, each address on the active one only."""
+        roles = sorted(director.role for director in self)
+        return roles == ["active", "standby"] and all(director.settled() for director in self) and self.tidy()
+
+    def tidy(self) -> bool:
+        """Every address is on exactly the one that is active."""
+        active = [director.director for director in self if director.role == "active"]
+        return len(active) == 1 and all(holders(address) == active for address in (lab.VIP, lab.NAT_ROUTER))
+
+    def settle(self, active: str = "") -> None:
+        """Wait until all is as it should be; ``active``: have that one active, by a planned step down if needed."""
+        until(self.settled, LIMIT_S, self.words)
+        if active and self.active.director != active:
+            self.active.client.failover("step_down", actor="the lab")
+            until(lambda: self.settled() and self.active.director == active, LIMIT_S, self.words)
+
+    @property
+    def active(self) -> Director:
+        """The one that is active."""
+        [found] = [director for director in self if director.role == "active"]
+        return found
+
+    @property
+    def standby(self) -> Director:
+        """The other one."""
+        return self.righty if self.active is self.lefty else self.lefty
+
+    def serve(self, text: str) -> None:
+        """Both accept the same lvs.cf."""
+        for director in self:
+            director.put(text)
+
+    def close(self) -> None:
+        for director in self:
+            director.close()
+
+
+@contextlib.contextmanager
+def pair(text: str) -> Iterator[Pair]:
+    """Two agents that serve ``text``; nothing of them afterwards."""
+    both = Pair(text)
+    try:
+        both.start()
+        both.settle()
+        yield both
+    finally:
+        both.close()
