@@ -6,6 +6,7 @@ The userspace data plane on loopback stands in for the kernel's; what IPVS itsel
 from __future__ import annotations
 
 import fcntl
+import contextlib
 import json
 import os
 import re
@@ -91,6 +92,15 @@ def run_agent(config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
 
 
+def targets_in(folder: Path) -> list[str]:
+    """Where the descriptors in a /proc/PID/fd lead; one that is closed while we look is passed over."""
+    targets = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(path.readlink()))
+    return targets
+
+
 class TestRunning:
     def test_ps_shows_each_process_under_its_own_name(self, shared: Stack) -> None:
         found = pids(shared)
@@ -104,8 +114,8 @@ class TestRunning:
     @as_root
     @pytest.mark.root
     def test_each_process_keeps_only_the_privileges_it_needs(self, shared: Stack) -> None:
-        net_admin, net_raw = 1 << 12, 1 << 13
-        for name, capabilities in {"lvsd": net_admin, "pulse": net_admin | net_raw, "nanny": 0}.items():
+        bind_service, net_admin, net_raw = 1 << 10, 1 << 12, 1 << 13
+        for name, capabilities in {"lvsd": net_admin, "pulse": bind_service | net_admin | net_raw, "nanny": 0}.items():
             status = status_of(pids(shared)[name])
             expected = f"{capabilities:016x}"
             found = {key: status[key] for key in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb", "NoNewPrivs")}
@@ -125,8 +135,7 @@ class TestRunning:
         """Lifelines, locks and listening sockets are not inherited."""
         for name in CHILDREN:
             folder = Path(f"/proc/{pids(shared)[name]}/fd")
-            targets = [str(path.readlink()) for path in folder.iterdir()]
-            locks = [target for target in targets if target.endswith(".lock")]
+            locks = [target for target in targets_in(folder) if target.endswith(".lock")]
             assert locks == [str(shared.folder.runtime / f"{name}.lock")]
 
     def test_a_second_agent_on_the_same_runtime_dir_is_refused_in_words(self, shared: Stack) -> None:

@@ -163,8 +163,13 @@ class TestChecks:
         assert ground.marked() == {}
 
     def test_nanny_itself_holds_no_privilege(self, ground: Ground) -> None:
-        nanny = next(process for process in ground.stack.agent_client.state().processes if process.name == "nanny")
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{nanny.pid}/status").read_text().splitlines() if ":\t" in line)
+        def pid() -> int:
+            return next(
+                (one.pid for one in ground.stack.agent_client.state().processes if one.name == "nanny" and one.state == "running"), 0
+            )
+
+        until(pid, 15, "nanny never ran")
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid()}/status").read_text().splitlines() if ":\t" in line)
         assert "0" not in status["Uid"].split()
         assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
         assert status["NoNewPrivs"] == "1"
