@@ -5,8 +5,8 @@ The userspace data plane on loopback stands in for the kernel's; what IPVS itsel
 
 from __future__ import annotations
 
-import fcntl
 import contextlib
+import fcntl
 import json
 import os
 import re
