@@ -136,6 +136,11 @@ class ChannelServer:
         """Send to everyone connected; false when nobody is there to hear it."""
         return sum(connection.send(message) for connection in tuple(self._connections)) > 0
 
+    @property
+    def attended(self) -> bool:
+        """Whether anyone is connected."""
+        return bool(self._connections)
+
     async def drain(self) -> None:
         """Wait until everything said has left (before the process ends)."""
         for connection in tuple(self._connections):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lvsagent import channel
-from lvsagent.adapters import lifeline, process
+from lvsagent.adapters import lifeline, process, realtime
 from lvsagent.ports import AdapterError
 from lvsagent.settings import AgentSettings, SettingsError, load_settings
 
@@ -25,7 +25,7 @@ _PAUSE_S = 0.02
 _LATE_IMPORTS = {
     ("lvsd", "kernel"): ("lvsagent.adapters.ipvs_kernel",),
     ("lvsd", "userspace"): ("lvsagent.adapters.ipvs_userspace",),
-    ("pulse", "kernel"): ("lvsagent.adapters.links", "lvsagent.adapters.garp"),
+    ("pulse", "kernel"): tuple(f"lvsagent.adapters.{name}" for name in ("links", "garp", "link_events", "sync_daemon", "virtual_mac")),
 }
 """What a process would import only when it is needed, which is too late."""
 
@@ -84,6 +84,7 @@ def _drop_privileges(name: str, settings: AgentSettings) -> None:
     if name == "lvsd":
         process.keep_only({process.CAP_NET_ADMIN}, groups=[process.find_group(settings.socket_group)])
     elif name == "pulse":
-        process.keep_only({process.CAP_NET_ADMIN, process.CAP_NET_RAW})
+        realtime.permit()
+        process.keep_only({process.CAP_NET_ADMIN, process.CAP_NET_RAW, process.CAP_NET_BIND_SERVICE})
     else:
         process.become(process.find_user(settings.check_user))

@@ -29,7 +29,8 @@ class SettingsError(Exception):
 class AgentSettings:
     """agent.toml, checked.
 
-    ``reconcile_interval`` is seconds; ``userspace_port_offset`` is added to every VIP's port by the userspace plane.
+    ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
+    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -41,7 +42,7 @@ class AgentSettings:
     check_user: str = "lvscheck"
     program_dirs: tuple[Path, ...] = (Path("/usr/local/libexec/piranha"),)
     root_commands: tuple[str, ...] = ()
-    heartbeat_key_file: Path = Path("/etc/piranha/heartbeat.key")
+    heartbeat_key_file: Path = Path("/var/lib/lvsagent/heartbeat.key")
     standby_checks: bool = True
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
@@ -188,6 +189,8 @@ def parse_settings(text: str, name: str = "agent.toml") -> AgentSettings:
             values[key] = _CONVERTERS[key](value)
         except _Wrong as wrong:
             problems.append(f"{place}: {wrong}")
+    if "heartbeat_key_file" not in values and isinstance(state_dir := values.get("state_dir"), Path):
+        values["heartbeat_key_file"] = state_dir / "heartbeat.key"
     settings = AgentSettings(**values)  # type: ignore[arg-type]  # each value came out of its key's own converter
     if not problems:
         problems.extend(_whole(settings, name))

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from lvsagent.ports import AdapterError
 
+CAP_NET_BIND_SERVICE = 10
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
 

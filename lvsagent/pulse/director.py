@@ -1,292 +1,426 @@
-"""This director's role and addresses: a loop around the decisions of ``lvsagent.core``.
+"""One director: a loop around the failover machine, and everything that follows the role.
 
-Owns what is on the interfaces and who is told.  It waits for nothing but its own interfaces: commands run beside it, and lvsd may be
-away.  It never touches an address that it did not add.
+Owns the order of things.  A beat waits for nothing: what takes time (interfaces, commands, a disk) is done beside it.  Which role this
+director has is decided in ``lvsagent.core.failover``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
-from lvsagent.adapters.commands import CommandResult
-from lvsagent.core.addresses import Address, AddressSteps, Announcements, next_steps
-from lvsagent.core.identity import ACTIVE, STARTING, STOPPED, Role, role_without_peer
-from lvsagent.core.root_commands import argv_permitted
-from lvsagent.messages import PulseAnnounce, PulseConfigure, PulseEvent, PulseState, ToPulse
-from lvsagent.ports import AdapterError, Announcer, Clock, Links
-from lvsagent.pulse.record import Record, RecordFile
-from lvsagent.wire import AddressState
+from lvsagent.core.failover import (
+    Action,
+    Activate,
+    ChildrenChanged,
+    Command,
+    Configured,
+    Deactivate,
+    Event,
+    FeedReady,
+    Heard,
+    LinksChanged,
+    Machine,
+    Note,
+    Operator,
+    Remember,
+    Send,
+    Settings,
+    Started,
+    Stopping,
+    Tick,
+)
+from lvsagent.core.heartbeat import PATHS
+from lvsagent.core.identity import ACTIVE, STANDBY, STARTING, STOPPED, UNKNOWN
+from lvsagent.core.lateness import Lateness
+from lvsagent.messages import PulseAnnounce, PulseCommand, PulseConfigure, PulseEvent, PulseHealth, PulseState, ToPulse
+from lvsagent.ports import AdapterError
+from lvsagent.pulse.beats import Beats
+from lvsagent.pulse.errands import Errands, on_becoming_active, on_ceasing_to_be
+from lvsagent.pulse.follower import Follower, Goal
+from lvsagent.pulse.journal import Journal
+from lvsagent.pulse.record import Record
+from lvsagent.pulse.report import PeerView, peer_info
+from lvsagent.pulse.surroundings import Surroundings
 
 LOOK_S = 1.0
 """How often the interfaces are looked at: what was removed by hand is back within this time."""
-COMMAND_LIMIT_S = 10.0
-KEPT_EVENTS = 200
-"""Told to lvsd when it is back."""
-PASSES = 3
-"""Removing the first address of a subnet can take its neighbours away with it: look again at once."""
+SHORTEST_KEEPALIVE_S = 0.02
+SHORTEST_DEADTIME_S = 0.06
+UNATTENDED_S = 20.0
+"""Without lvsd for so long, this director cannot be kept up."""
+TIDY_S = 10.0
+LATE_SAID_S = 60.0
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """pulse's ports.  ``run_command`` and ``forwarding_problem`` are those of the adapters."""
-
-    links: Links
-    announcer: Announcer
-    clock: Clock
-    record: RecordFile
-    run_command: Callable[[Sequence[str], float], Coroutine[None, None, CommandResult]]
-    forwarding_problem: Callable[[str], str]
-    root_commands: tuple[str, ...] = ()
+_EVENT_KINDS = {"peer": "role", "split": "role"}
 
 
 class Director:
-    """One director.  ``say`` sends a message to whoever listens and tells whether anyone does."""
+    """``say`` sends a message to whoever listens and tells whether anyone does."""
 
     def __init__(self, around: Surroundings, say: Callable[[msgspec.Struct], bool]) -> None:
         self._around = around
         self._say = say
+        self._journal = Journal(around.clock, say)
         last = around.record.load()
         self._configure = last.configure
-        self._owned = frozenset(last.owned)
-        self._role = Role(last.role, "as before the restart") if last.configure else Role(STARTING, "waiting for lvsd to read lvs.cf")
+        self._health: PulseHealth | None = None
+        self._role = last.role if last.configure else STARTING
+        self._reason = "as before the restart" if last.configure else "waiting for lvsd to read lvs.cf"
         self._since = last.since if last.configure else around.clock.wall()
-        self._announcements = Announcements()
-        self._announced_at = 0.0
-        self._unannounced = ""
-        self._states: tuple[AddressState, ...] = ()
-        self._problems: tuple[str, ...] = ()
-        self._refused: dict[str, str] = {}
-        self._unsaid: deque[PulseEvent] = deque(maxlen=KEPT_EVENTS)
+        self._serving = last.role == ACTIVE and last.configure is not None
+        """The addresses are there, or are being put there."""
+        self._machine = Machine(Settings(), around.boot_id)
+        self._begun = False
+        self._beats = Beats(
+            around.key_file, around.clock, around.boot_id, around.open_socket, lambda path, beat: self._drive(Heard(path, beat)), self._tell
+        )
+        self._beats.version = around.version
+        self._follower = Follower(around, last, self._save, self._tell)
+        self._errands = Errands(around.run_command, around.root_commands, self._tell)
+        self._lateness = Lateness()
+        self._late_said_at = self._tidied_at = float("-inf")
+        self._links: dict[str, bool] = {}
+        self._watched: tuple[str, ...] | None = None
+        self._feed = False
+        self._attended_at = around.clock.now()
+        self._fit: tuple[bool, str] = (True, "")
+        self._trouble_words = ""
+        self._unkeyed_said = False
+        self._both_since: float | None = None
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
-        self._commands: set[asyncio.Task[None]] = set()
-        self._command_turn = asyncio.Lock()
+        self._beat_wake = asyncio.Event()
+        self._working: asyncio.Future[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
 
     # --- what comes in ---------------------------------------------------------------------------------------------------------
 
     def handle(self, message: ToPulse) -> None:
         """A message from lvsd."""
         if isinstance(message, PulseConfigure):
-            self._configure = message
-            self._save()
+            self._configured(message)
+        elif isinstance(message, PulseHealth):
+            self._health = message
+            self._look_at_children()
+        elif isinstance(message, PulseCommand):
+            self._commanded(message)
         elif isinstance(message, PulseAnnounce):
-            self._announcements.again(self._wanted(), self._around.clock.now())
+            self._follower.holder.announce_again(self._follower.wanted(self._goal()))
         self._wake.set()
 
     def state(self) -> PulseState:
         """The whole state, for someone who has just connected."""
+        configure, machine, holder = self._configure, self._machine, self._follower.holder
+        both = machine.both_active_since
         return PulseState(
-            etag=self._configure.etag if self._configure else "",
-            role=self._role.role,
+            etag=configure.etag if configure else "",
+            role=self._role,
             since=self._since,
-            reason=self._role.reason,
-            addresses=list(self._states),
-            announced_at=self._announced_at,
-            problems=list(self._problems),
+            reason=self._reason,
+            addresses=list(holder.states),
+            announced_at=holder.announced_at,
+            problems=[self._trouble_words] if self._trouble_words else [*self._follower.problems, *self._beat_problems()],
+            maintenance=machine.maintenance,
+            links=self._beats.infos(self._silent_after_s()),
+            takeover_s=self._silent_after_s() if machine.paired else 0.0,
+            late_s=self._lateness.worst_s,
+            late_warning=self._lateness.warning(self._keepalive_s()) if machine.paired else "",
+            key=self._beats.key_words,
+            both_active_since=self._wall(both) if both is not None else 0.0,
+            peer=peer_info(PeerView(machine.peer_state, self._beats.last, self._beats.heard_wall)),
         )
 
     def unsaid(self) -> list[PulseEvent]:
         """Events that nobody was there to hear; they are told once."""
-        events = list(self._unsaid)
-        self._unsaid.clear()
-        return events
+        return self._journal.unsaid()
 
-    # --- the loop --------------------------------------------------------------------------------------------------------------
+    def note(self, message: str) -> None:
+        """Something about this host that is worth knowing, said once."""
+        self._tell("problem", "info", message)
+
+    # --- the loops -------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            self._wake.clear()
-            try:
-                await self.step()
-            except AdapterError as error:
-                self._trouble("interfaces", str(error))
-            await self._pause()
+        self._begin()
+        beating = asyncio.ensure_future(self._beat())
+        try:
+            while True:
+                self._wake.clear()
+                self._working = asyncio.ensure_future(self._step_safely())
+                await asyncio.wait([asyncio.shield(self._working), beating], return_when=asyncio.FIRST_COMPLETED)
+                if beating.done():
+                    beating.result()
+                await self._working
+                await self._pause()
+        finally:
+            beating.cancel()
 
     async def step(self) -> None:
         """Look, decide, act, say."""
-        self._decide_role()
-        present, foreign = await self._put_in_place(self._wanted())
-        await self._announce(present)
-        await self._look_at_surroundings()
-        self._states = tuple(self._state_of(address, present, foreign) for address in self._wanted())
+        self._begin()
+        if self._beats.look_at_key() and self._configure:
+            self._apply_settings()
+        self._look_at_children()
+        self._drive(Tick())
+        await self._watch_links()
+        await self._follower.step(self._goal())
+        self._look_at_feed()
+        self._trouble_words = ""
         self._say_state()
 
     async def stop(self) -> None:
-        """A planned stop: addresses first, so that the peer can have them, then the command."""
-        was_active = self._role.role == ACTIVE
-        self._set_role(Role(STOPPED, "planned stop"))
+        """A planned stop: the other director is told first, then the addresses go, then the commands run."""
+        was_serving, configure = self._serving, self._configure
+        if self._begun:
+            self._drive(Stopping())
+        else:
+            self._role, self._reason, self._since = STOPPED, "planned stop", self._around.clock.wall()
+        if self._working is not None:
+            await asyncio.wait([self._working])
         try:
-            await self._put_in_place(())
+            await self._follower.step(Goal(STOPPED, configure))
         except AdapterError as error:
-            self._trouble("interfaces", str(error))
-        self._states = ()
+            self._trouble(str(error))
         self._say_state()
-        for task in tuple(self._commands):
-            task.cancel()
-        if was_active and self._configure and self._configure.inactive_command:
-            await self._run_command(self._configure.inactive_command, "inactive_cmd")
-        if not self._owned:
+        await self._errands.finish(on_ceasing_to_be(configure) if configure and was_serving else [])
+        self._beats.close()
+        self._around.link_events.close()
+        if not self._follower.holder.owned:
             self._around.record.forget()
 
-    async def _pause(self) -> None:
-        now = self._around.clock.now()
-        announce_at = self._announcements.next_at()
-        wait_s = LOOK_S if announce_at is None else max(0.0, min(LOOK_S, announce_at - now))
+    async def _step_safely(self) -> None:
         try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self.step()
+        except AdapterError as error:
+            self._trouble(str(error))
 
-    # --- role ------------------------------------------------------------------------------------------------------------------
+    async def _pause(self) -> None:
+        announce_at = self._follower.holder.next_at()
+        wait_s = LOOK_S if announce_at is None else max(0.0, min(LOOK_S, announce_at - self._around.clock.now()))
+        await _wait(self._wake, wait_s)
 
-    def _decide_role(self) -> None:
+    async def _beat(self) -> None:
+        """The one thing that has to be in time."""
+        clock = self._around.clock
+        while True:
+            self._beat_wake.clear()
+            due = self._machine.next_at(clock.now())
+            woken = await _wait(self._beat_wake, due - clock.now())
+            if woken:
+                continue
+            self._woke(due, clock.now())
+            self._beats.drain()
+            self._drive(Tick())
+            self._after_beat()
+
+    def _woke(self, due: float, now: float) -> None:
+        self._lateness.woke(due, now)
+        if now - due > self._keepalive_s() / 3 and now - self._late_said_at >= LATE_SAID_S:
+            self._late_said_at = now
+            self._tell("problem", "warning", self._lateness.warning(self._keepalive_s()))
+
+    def _after_beat(self) -> None:
+        """Nothing is due for a while: the moment for what may take one."""
+        now = self._around.clock.now()
+        if now - self._tidied_at >= TIDY_S:
+            self._tidied_at = now
+            self._around.tidy()
+
+    # --- the machine -----------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Once, as soon as it is known what this director is."""
+        if self._begun or self._configure is None:
+            return
+        self._begun = True
+        before, since = self._role, self._since
+        now, last_alive = self._around.clock.now(), self._around.record.last_alive()
+        self._beats.look_at_key()
+        self._machine = Machine(self._settings(self._configure), self._around.boot_id)
+        self._open_links(self._configure)
+        started = Started(
+            holding=self._serving,
+            away_s=now - last_alive if last_alive is not None else float("inf"),
+            maintenance=self._around.maintenance.read(),
+            fit=self._fit[0],
+        )
+        commands = self._machine.handle(started, now)
+        if self._machine.role == before:  # nothing has changed for anybody
+            commands = [command for command in commands if not (isinstance(command, Note) and command.kind == "role")]
+        for command in commands:
+            self._obey(command)
+        self._follow_machine()
+        if self._role == before:
+            self._since = since
+
+    def _drive(self, event: Event) -> None:
+        """Ask the machine and do what it says; what takes time is only begun."""
+        if not self._begun:
+            return
+        for command in self._machine.handle(event, self._around.clock.now()):
+            self._obey(command)
+        self._follow_machine()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Send(beat, paths, times):
+                health, configure = self._health, self._configure
+                facts = health or configure
+                if facts is not None:
+                    beat = replace(beat, serial=facts.serial, up=facts.up, total=facts.total)
+                self._beats.send(beat, paths, times)
+                self._around.record.alive(self._around.clock.now())
+            case Note(kind, severity, message):
+                self._tell(_EVENT_KINDS.get(kind, kind), severity, message)
+            case Remember(maintenance):
+                self._do_beside(lambda: self._around.maintenance.write(maintenance=maintenance))
+            case Activate() | Deactivate():
+                self._wake.set()
+
+    def _follow_machine(self) -> None:
+        machine = self._machine
+        changed = machine.role != self._role
+        reworded = machine.reason != self._reason
+        self._reason = machine.reason
+        if changed:
+            self._role, self._since = machine.role, self._around.clock.wall()
+            self._change_service()
+            self._save_or_say()
+            self._wake.set()
+            self._beat_wake.set()
+        self._watch_split()
+        if changed or reworded:
+            self._say_state()
+
+    def _change_service(self) -> None:
+        """The commands of lvs.cf, when this director begins or ceases to serve (a restart in between is neither)."""
         if self._configure is None:
             return
-        role = role_without_peer(self._configure.identity, redundant=self._configure.redundant)
-        before = self._role.role
-        if role.role == before:
-            self._role = role
+        if self._role == ACTIVE and not self._serving:
+            self._serving = True
+            self._errands.begin(on_becoming_active(self._configure))
+        elif self._role in {STANDBY, STOPPED} and self._serving:
+            self._serving = False
+            if self._role == STANDBY:
+                self._errands.begin(on_ceasing_to_be(self._configure))
+
+    def _watch_split(self) -> None:
+        since = self._machine.both_active_since
+        if since is not None and self._both_since is None:
+            peer = self._machine.peer.beat
+            theirs = f"the {peer.identity} has been for {peer.role_for_s:.3g} s" if peer else "the other one is too"
+            at = time.strftime("%H:%M:%S", time.localtime(self._since))
+            self._tell("role", "error", f"both directors are active: this one since {at} ({self._reason}), {theirs}")
+        self._both_since = since
+
+    # --- what lvsd says --------------------------------------------------------------------------------------------------------
+
+    def _configured(self, message: PulseConfigure) -> None:
+        before, self._configure = self._configure, message
+        self._save_or_say()
+        if self._begun and message != before:
+            self._apply_settings()
+        elif not self._begun:
+            self._begin()
+
+    def _apply_settings(self) -> None:
+        if self._configure is None or not self._begun:
             return
-        self._set_role(role)
-        if role.role == ACTIVE:
-            self._begin_command(self._configure.active_command, "active_cmd")
-        elif before == ACTIVE:
-            self._begin_command(self._configure.inactive_command, "inactive_cmd")
+        self._open_links(self._configure)
+        self._drive(Configured(self._settings(self._configure)))
+        self._beat_wake.set()
 
-    def _set_role(self, role: Role) -> None:
-        before, self._role = self._role.role, role
-        self._since = self._around.clock.wall()
-        self._save()
-        self._event("role", "info", f"role {before} → {role.role}: {role.reason}")
-
-    def _begin_command(self, argv: list[str], keyword: str) -> None:
-        if argv:
-            task = asyncio.ensure_future(self._run_command(argv, keyword))
-            self._commands.add(task)
-            task.add_done_callback(self._commands.discard)
-
-    async def _run_command(self, argv: list[str], keyword: str) -> None:
-        """Only what this host's own agent.toml lists, whatever lvs.cf or lvsd say."""
-        line = " ".join(argv)
-        if not argv_permitted(argv, self._around.root_commands):
-            self._event("problem", "error", f"{keyword} is not run: agent.toml's root_commands does not list {line}", keyword)
-            return
-        async with self._command_turn:
-            result = await self._around.run_command(argv, COMMAND_LIMIT_S)
-        output = f": {result.output}" if result.output else ""
-        self._event("role", "info" if result.ok else "error", f"{keyword} {line}: {result.words}{output}", keyword)
-
-    # --- addresses -------------------------------------------------------------------------------------------------------------
-
-    def _wanted(self) -> tuple[Address, ...]:
-        if self._configure is None or self._role.role != ACTIVE:
-            return ()
-        specs = (Address(spec.address, spec.prefix, spec.interface, spec.label) for spec in self._configure.addresses)
-        return tuple(dict.fromkeys(specs))
-
-    async def _put_in_place(self, wanted: Sequence[Address]) -> tuple[frozenset[Address], frozenset[Address]]:
-        """Act until nothing is left to do or it does not help.  Returns what interfaces have now, and which of it was never ours."""
-        refused: dict[str, str] = {}
-        present = await self._around.links.addresses()
-        for _ in range(PASSES):
-            steps = next_steps(wanted, self._owned, present)
-            if steps.idle or refused:
-                break
-            self._own(steps.owned)
-            refused = await self._carry_out(steps)
-            present = await self._around.links.addresses()
-        self._own(self._owned & present)
-        self._report_refusals(refused)
-        return present, next_steps(wanted, self._owned, present).foreign
-
-    async def _carry_out(self, steps: AddressSteps) -> dict[str, str]:
-        """Returns what was refused and why."""
-        links = self._around.links
-        refused = list(await links.remove(steps.relabel)) if steps.relabel else []
-        failed_to_add = await links.add(steps.add) if steps.add else ()
-        failed_to_remove = await links.remove(steps.remove) if steps.remove else ()
-        refused += [*failed_to_add, *failed_to_remove]
-        no_longer = {address for address, _ in failed_to_add}
-        for address in steps.add:
-            if address not in no_longer:
-                put_back = address in steps.restored
-                words = "had disappeared and is back" if put_back else "added"
-                self._event("address", "warning" if put_back else "info", f"{_words(address)} {words}", address.address)
-        self._announcements.again(steps.restored, self._around.clock.now())
-        stuck = {address for address, _ in failed_to_remove}
-        for address in steps.remove:
-            if address not in stuck:
-                self._event("address", "info", f"{_words(address)} removed", address.address)
-        return {_words(address): reason for address, reason in refused}
-
-    def _own(self, owned: frozenset[Address]) -> None:
-        """Write down what is ours, before it is."""
-        if owned != self._owned:
-            self._owned = owned
-            self._save()
-
-    def _report_refusals(self, refused: dict[str, str]) -> None:
-        for address, reason in refused.items():
-            if self._refused.get(address) != reason:
-                self._event("problem", "error", f"{address}: {reason}", address)
-        self._refused = refused
-
-    def _state_of(self, address: Address, present: frozenset[Address], foreign: frozenset[Address]) -> AddressState:
-        reason = self._refused.get(_words(address), "")
-        if address in present:
-            state = "present"
-            reason = "was there before the agent came; it is used and never removed" if address in foreign else ""
-        else:
-            state = "refused" if reason else "absent"
-        return AddressState(
-            address=address.address, prefix=address.prefix, interface=address.interface, label=address.label, state=state, reason=reason
+    def _settings(self, configure: PulseConfigure) -> Settings:
+        return Settings(
+            identity=configure.identity,
+            redundant=configure.redundant,
+            keepalive_s=self._keepalive_s(),
+            deadtime_s=max(configure.deadtime_s, SHORTEST_DEADTIME_S),
+            preempt=configure.preempt,
+            preempt_delay_s=configure.preempt_delay_s,
+            monitor_links=configure.monitor_links,
+            paths=tuple(path.name for path in configure.paths if path.name in PATHS),
+            keyed=self._beats.keyed,
         )
 
-    async def _announce(self, present: frozenset[Address]) -> None:
+    def _open_links(self, configure: PulseConfigure) -> None:
+        settings = self._settings(configure)
+        wanted = configure.paths if configure.redundant and configure.identity != UNKNOWN else []
+        self._beats.configure(wanted, configure.heartbeat_port, settings.keepalive_s, settings.deadtime_s)
+        if configure.redundant and not settings.keyed and not self._unkeyed_said:
+            self._unkeyed_said = True
+            words = (
+                "two directors are configured, but there is no heartbeat key: neither takes over from the other until lvsctl pair made one"
+            )
+            self._tell("problem", "error", words)
+
+    def _commanded(self, message: PulseCommand) -> None:
+        if message.action not in tuple(Action):
+            self._tell("problem", "warning", f"an operator asked for {message.action}, which is not known here")
+            return
+        by = ": ".join(words for words in (message.actor, message.reason) if words)
+        self._drive(Operator(Action(message.action), by))
+
+    # --- what is around --------------------------------------------------------------------------------------------------------
+
+    async def _watch_links(self) -> None:
+        configure = self._configure
+        wanted = tuple(configure.watched) if configure and configure.monitor_links else ()
+        if wanted == (self._watched or ()):
+            return
+        self._around.link_events.close()
+        self._links, self._watched = {}, None
+        if wanted:
+            await self._around.link_events.watch(wanted, self._link_changed)
+        self._watched = wanted
+        if not wanted:
+            self._drive(LinksChanged(whole=True))
+
+    def _link_changed(self, interface: str, whole: bool) -> None:
+        self._links[interface] = whole
+        broken = [name for name, is_whole in self._links.items() if not is_whole]
+        self._drive(LinksChanged(not broken, f"{', '.join(broken)} has no link" if broken else ""))
+        self._wake.set()
+
+    def _look_at_children(self) -> None:
         now = self._around.clock.now()
-        self._announcements.carry([address for address in self._wanted() if address in present], now)
-        due = self._announcements.due(now)
-        if not due:
-            return
-        try:
-            refused = await self._around.announcer.announce(due)
-        except AdapterError as error:
-            self._unannounced = f"nothing can be announced: {error}"
-            return
-        self._unannounced = "; ".join(f"{_words(address)} could not be announced: {reason}" for address, reason in refused)
-        if len(refused) < len(due):
-            self._announced_at = self._around.clock.wall()
+        if self._around.attended():
+            self._attended_at = now
+        fit = (True, "")
+        if now - self._attended_at >= UNATTENDED_S:
+            fit = (False, f"lvsd has been away for {UNATTENDED_S:g} s")
+        elif self._health is not None and not self._health.fit:
+            fit = (False, "the data plane is not available")
+        if fit != self._fit:
+            self._fit = fit
+            self._drive(ChildrenChanged(*fit))
+
+    def _look_at_feed(self) -> None:
+        """The role may be given back once connections come in and every check has run."""
+        synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
+        ready = synced and self._health is not None and self._health.checks_done and self._machine.peer_state == "alive"
+        if ready != self._feed:
+            self._feed = ready
+            self._drive(FeedReady(ready))
+
+    def _beat_problems(self) -> list[str]:
+        return self._beats.problems() if self._machine.paired else []
 
     # --- what goes out ---------------------------------------------------------------------------------------------------------
 
-    async def _look_at_surroundings(self) -> None:
-        problems = [self._unannounced] if self._unannounced else []
-        if self._configure is not None:
-            problems += [text for family in self._configure.forwarding_needed if (text := self._around.forwarding_problem(family))]
-        for interface in sorted({address.interface for address in self._wanted()}):
-            if not await self._around.links.up(interface):
-                problems.append(f"interface {interface} is missing, down or without a link")
-        for problem in problems:
-            if problem not in self._problems:
-                self._event("problem", "error", problem)
-        self._problems = tuple(problems)
-
-    def _trouble(self, subject: str, message: str) -> None:
-        if self._refused.get(subject) != message:
-            self._refused[subject] = message
-            self._event("problem", "error", message, subject)
-        self._problems = (message,)
-        self._say_state()
+    def _goal(self) -> Goal:
+        return Goal(
+            self._role,
+            self._configure,
+            undecided=self._role == STARTING and (self._serving or not self._begun),
+            announce=self._machine.confirmed,
+        )
 
     def _say_state(self) -> None:
         state = self.state()
@@ -294,20 +428,65 @@ class Director:
             self._say(state)
             self._last_said = state
 
-    def _event(self, kind: str, severity: str, message: str, subject: str = "") -> None:
-        log.log({"error": logging.ERROR, "warning": logging.WARNING}.get(severity, logging.INFO), "%s", message)
-        event = PulseEvent(at=self._around.clock.wall(), kind=kind, severity=severity, message=message, subject=subject)
-        if not self._say(event):
-            self._unsaid.append(event)
+    def _tell(self, kind: str, severity: str, message: str, subject: str = "") -> None:
+        self._journal.tell(kind, severity, message, subject)
+
+    def _trouble(self, message: str) -> None:
+        if message != self._trouble_words:
+            self._trouble_words = message
+            self._tell("problem", "error", message)
+        self._say_state()
+
+    def _save_or_say(self) -> None:
+        try:
+            self._save()
+        except AdapterError as error:
+            self._trouble(str(error))
 
     def _save(self) -> None:
-        record = Record(role=self._role.role, since=self._since, owned=tuple(sorted(self._owned)), configure=self._configure)
+        follower = self._follower
+        record = Record(
+            role=self._role,
+            since=self._since,
+            owned=tuple(sorted(follower.holder.owned)),
+            configure=self._configure,
+            sync=follower.sync,
+            virtual_mac=follower.virtual_mac,
+        )
         try:
             self._around.record.save(record)
         except OSError as error:
             raise AdapterError(f"the record of addresses cannot be written: {error.strerror}") from error
 
+    def _do_beside(self, work: Callable[[], None]) -> None:
+        """In a thread: a disk may take its time."""
 
-def _words(address: Address) -> str:
-    label = f" {address.label}" if address.label and address.label != address.interface else ""
-    return f"{address.address}/{address.prefix} on {address.interface}{label}"
+        async def do() -> None:
+            try:
+                await asyncio.to_thread(work)
+            except AdapterError as error:
+                self._tell("problem", "error", str(error))
+
+        task = asyncio.ensure_future(do())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _keepalive_s(self) -> float:
+        return max(self._configure.keepalive_s, SHORTEST_KEEPALIVE_S) if self._configure else 1.0
+
+    def _silent_after_s(self) -> float:
+        return self._machine.peer.deadtime_s(self._machine.settings.deadtime_s)
+
+    def _wall(self, moment: float) -> float:
+        return self._around.clock.wall() - (self._around.clock.now() - moment)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Until the event or the time, whichever comes first; says whether it was the event."""
+    if seconds == float("inf"):
+        return await event.wait()
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            return await event.wait()
+    except TimeoutError:
+        return False

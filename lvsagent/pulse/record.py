@@ -1,6 +1,7 @@
-"""What pulse must not forget when it is killed: the addresses it added, its role, and the last configuration it was given.
+"""What pulse must not forget when it is killed: the addresses it added, its role, the last configuration it was given, when it last lived.
 
-Owns one file in the runtime folder.  A record from before the last boot says nothing about this host's interfaces, and is ignored.
+Owns these files in the runtime folder; a record from before the last boot says nothing about this host's interfaces, and is ignored.
+Maintenance is kept in the state folder: it survives a boot.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import contextlib
 import json
 import logging
 import os
+import struct
 from pathlib import Path
 
 import msgspec
 
 from lvsagent.core.addresses import Address
 from lvsagent.messages import PulseConfigure
+from lvsagent.ports import AdapterError
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -22,12 +25,17 @@ log = logging.getLogger(__name__)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """``owned`` is written before an address is added, so that none is ever on an interface without being in it."""
+    """``owned`` is written before an address is added, so that none is ever on an interface without being in it.
+
+    ``sync`` and ``virtual_mac``: the sync daemon, or interfaces with a shared hardware address, were started by this agent.
+    """
 
     role: str = "starting"
     since: float = 0.0
     owned: tuple[Address, ...] = ()
     configure: PulseConfigure | None = None
+    sync: bool = False
+    virtual_mac: bool = False
 
 
 class _Stored(Record, frozen=True, kw_only=True):
@@ -39,6 +47,7 @@ class RecordFile:
 
     def __init__(self, path: Path, boot_id: Path = BOOT_ID) -> None:
         self._path = path
+        self._alive = -1
         try:
             self._boot_id = boot_id.read_text().strip()
         except OSError:
@@ -55,7 +64,7 @@ class RecordFile:
             return Record()
         if stored.boot_id != self._boot_id:
             return Record()
-        return Record(role=stored.role, since=stored.since, owned=stored.owned, configure=stored.configure)
+        return Record(**{name: getattr(stored, name) for name in Record.__struct_fields__})
 
     def save(self, record: Record) -> None:
         """Replace the record: the old one or the new one is there, whatever happens in between."""
@@ -68,5 +77,52 @@ class RecordFile:
 
     def forget(self) -> None:
         """After a planned stop: the next start waits to be told."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
+        for path in (self._path, self._alive_path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def alive(self, now: float) -> None:
+        """Leave a trace of the monotonic moment ``now``: at the next start it tells for how long nobody was here."""
+        with contextlib.suppress(OSError):
+            if self._alive < 0:
+                self._alive = os.open(self._alive_path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._alive, struct.pack("d", now), 0)
+
+    def last_alive(self) -> float | None:
+        """The last moment that was left behind."""
+        try:
+            return float(struct.unpack("d", self._alive_path.read_bytes())[0])
+        except (OSError, struct.error):
+            return None
+
+    @property
+    def _alive_path(self) -> Path:
+        return self._path.with_suffix(".alive")
+
+
+class MaintenanceMark:
+    """A file that is there while this director is in maintenance."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> bool:
+        """Whether it is there."""
+        return self._path.exists()
+
+    def write(self, *, maintenance: bool) -> None:
+        """Have it there or not, on the disk too.  Raises AdapterError."""
+        try:
+            if maintenance:
+                os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            else:
+                self._path.unlink(missing_ok=True)
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise AdapterError(
+                f"that this director is in maintenance cannot be remembered: {(error.strerror or str(error)).lower()}"
+            ) from error

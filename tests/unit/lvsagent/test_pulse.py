@@ -12,12 +12,14 @@ import msgspec
 import pytest
 
 from lvsagent.adapters.commands import CommandResult
+from lvsagent.adapters.heartbeat_key import KeyFile
 from lvsagent.core.addresses import Address
 from lvsagent.messages import AddressSpec, PulseAnnounce, PulseConfigure, PulseEvent, PulseState
 from lvsagent.ports import AdapterError
-from lvsagent.pulse.director import Director, Surroundings
-from lvsagent.pulse.record import RecordFile
-from tests.fakes.links import FakeAnnouncer, FakeLinks
+from lvsagent.pulse.director import Director
+from lvsagent.pulse.record import MaintenanceMark, RecordFile
+from lvsagent.pulse.surroundings import Surroundings
+from tests.fakes.links import FakeAnnouncer, FakeLinkEvents, FakeLinks, FakeSyncDaemon, FakeVirtualMac
 
 VIP = Address("192.0.2.100", 24, "eth1", "eth1:1")
 NAT = Address("10.11.12.1", 24, "eth0", "eth0:1")
@@ -37,6 +39,27 @@ class Clock:
         return 1e9 + self.at
 
 
+class NoSocket:
+    """A way to the other director on which nothing is ever heard."""
+
+    problem = ""
+
+    def __init__(self, local: str, peer: str, port: int, on_datagram: Callable[[bytes, bool], None]) -> None:
+        pass
+
+    def open(self) -> bool:
+        return True
+
+    def send(self, data: bytes) -> bool:
+        return True
+
+    def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass
 class Host:
     """A director's world; ``boot()`` is a pulse that starts in it."""
@@ -52,14 +75,24 @@ class Host:
 
     def __post_init__(self) -> None:
         self.announcer = FakeAnnouncer(self.links)
+        self.sync = FakeSyncDaemon(self.links)
+        self.link_events = FakeLinkEvents(self.links)
+        self.virtual_mac = FakeVirtualMac(self.links)
         (self.folder / "boot_id").write_text("first")
 
     def boot(self) -> Director:
         around = Surroundings(
             links=self.links,
             announcer=self.announcer,
+            sync=self.sync,
+            link_events=self.link_events,
+            virtual_mac=self.virtual_mac,
             clock=self.clock,
             record=RecordFile(self.folder / "pulse.json", self.folder / "boot_id"),
+            maintenance=MaintenanceMark(self.folder / "maintenance"),
+            key_file=KeyFile(self.folder / "heartbeat.key"),
+            open_socket=NoSocket,
+            boot_id="11" * 16,
             run_command=self.run_command,
             forwarding_problem=lambda family: self.forwarding.get(family, ""),
             root_commands=self.root_commands,

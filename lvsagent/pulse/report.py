@@ -1,0 +1,36 @@
+"""The peer's words put into the terms of the state.  Owns no state itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lvsagent.core.heartbeat import Datagram
+from lvsagent.wire import PeerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """``state`` is the machine's; ``heard_wall`` when the last datagram came."""
+
+    state: str
+    last: Datagram | None
+    heard_wall: float
+
+
+def peer_info(view: PeerView) -> PeerInfo:
+    """The other director as its heartbeats tell it."""
+    if view.last is None or view.state == "none":
+        return PeerInfo(state=view.state)
+    beat = view.last.beat
+    return PeerInfo(
+        state=view.state,
+        heard_at=view.heard_wall,
+        serial=beat.serial,
+        identity=beat.identity,
+        role=beat.role,
+        version=view.last.version,
+        up=beat.up,
+        total=beat.total,
+        maintenance=beat.maintenance,
+        links_whole=beat.links_whole,
+    )
