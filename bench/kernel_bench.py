@@ -122,7 +122,10 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     """The figures as Markdown."""
 
     def cell(name: str, what: str) -> str:
-        return f"{figures[name][what]:.2f} s" if what in figures[name] else "–"
+        if what not in figures[name]:
+            return "–"
+        seconds = figures[name][what]
+        return f"{seconds:.2f} s" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
 
     rows = [
         ("1,000 virtual × 10 real servers, made from nothing", "make", ("ours", "ipvsadm", "keepalived")),
