@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 SOCKET_PATH_LIMIT_BYTES = 107
 """What a Unix socket's address holds."""
+LONGEST_NAME_BYTES = 32
+"""What a heartbeat has room for."""
 LONGEST_SOCKET_NAME = "/.supervisor.sock.4194304"
 """A socket is bound under such a name and then renamed."""
 
@@ -29,6 +31,7 @@ class SettingsError(Exception):
 class AgentSettings:
     """agent.toml, checked.
 
+    ``name`` is what this director is called (``""``: as its host is).
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
     ``userspace_port_offset`` is added to every VIP's port by the userspace plane.
     """
@@ -38,6 +41,7 @@ class AgentSettings:
     runtime_dir: Path = Path("/run/lvsagent")
     dataplane: str = "kernel"
     node: str = "auto"
+    name: str = ""
     socket_group: str = "lvsweb"
     check_user: str = "lvscheck"
     program_dirs: tuple[Path, ...] = (Path("/usr/local/libexec/piranha"),)
@@ -84,6 +88,13 @@ def _name(value: object) -> str:
     text = _text(value)
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", text):
         raise _Wrong("expected the name of a user or group")
+    return text
+
+
+def _title(value: object) -> str:
+    text = _text(value)
+    if len(text.encode()) > LONGEST_NAME_BYTES or not text.isprintable():
+        raise _Wrong(f"expected a name of at most {LONGEST_NAME_BYTES} bytes, without control characters")
     return text
 
 
@@ -148,6 +159,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "runtime_dir": _path,
     "dataplane": _one_of("kernel", "userspace"),
     "node": _one_of("auto", "primary", "backup"),
+    "name": _title,
     "socket_group": _name,
     "check_user": _name,
     "program_dirs": _list_of(_path),

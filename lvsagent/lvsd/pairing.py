@@ -84,14 +84,14 @@ def takes_traffic(identity: str, *, redundant: bool, role: str) -> bool:
 
 
 def peer_info(settings: GlobalSettings, identity: str, state: PulseState | None, resolved: Mapping[str, str]) -> PeerInfo:
-    """The other director for the reader: what pulse heard, and its name and address as lvs.cf has them."""
+    """The other director for the reader: what pulse heard, and its address (its name too, if there is one) as lvs.cf has them."""
     if not redundancy_wanted(settings):
         return PeerInfo(state="none")
     host = settings.primary if identity == BACKUP else settings.backup
     heard = state.peer if state else PeerInfo(state="unknown")
     if heard.state == "none":  # pulse has not taken this lvs.cf over yet
         heard = PeerInfo(state="waiting")
-    name = "" if ip_of(host) else clean(host)
+    name = heard.name if ip_of(host) else clean(host)
     return msgspec.structs.replace(heard, name=name, address=clean(resolved.get(host) or host))
 
 

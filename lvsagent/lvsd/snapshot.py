@@ -65,7 +65,7 @@ class Snapshot:
         places = self._sorted(self._matching(question), question.sort)
         return State(
             at=director.clock.wall(),
-            host=socket.gethostname(),
+            host=director.settings.name or socket.gethostname(),
             version=VERSION,
             config=self._config_state(),
             role=self._role(),

@@ -80,7 +80,7 @@ class Beats:
         tell: Callable[[str, str, str], None],
     ) -> None:
         self.last: Datagram | None = None
-        self.version = ""
+        self.version = self.name = ""
         self._key_file = key_file
         self._clock = clock
         self._open_socket = open_socket
@@ -249,6 +249,7 @@ class Beats:
             keepalive_s=self._keepalive_s,
             wall=self._clock.wall(),
             version=self.version,
+            name=self.name,
         )
         link.socket.send(encode(datagram, self._keys))
 

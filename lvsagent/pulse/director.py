@@ -79,7 +79,7 @@ class Director:
         self._beats = Beats(
             around.key_file, around.clock, around.boot_id, around.open_socket, lambda path, beat: self._drive(Heard(path, beat)), self._tell
         )
-        self._beats.version = around.version
+        self._beats.version, self._beats.name = around.version, around.name
         self._follower = Follower(around, last, self._save, self._tell)
         self._errands = Errands(around.run_command, around.root_commands, self._tell)
         self._lateness = Lateness()

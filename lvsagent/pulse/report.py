@@ -24,6 +24,7 @@ def peer_info(view: PeerView) -> PeerInfo:
     beat = view.last.beat
     return PeerInfo(
         state=view.state,
+        name=view.last.name,
         heard_at=view.heard_wall,
         serial=beat.serial,
         identity=beat.identity,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -84,6 +85,7 @@ async def _run(settings: AgentSettings, ports: _Ports) -> None:
         forwarding_problem=_no_problem if settings.dataplane == "userspace" else sysctl.forwarding_problem,
         root_commands=settings.root_commands,
         version=VERSION,
+        name=settings.name or socket.gethostname(),
         attended=lambda: bool(listeners) and listeners[0].attended,
         tidy=realtime.collect,
     )

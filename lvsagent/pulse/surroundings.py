@@ -34,5 +34,6 @@ class Surroundings:
     forwarding_problem: Callable[[str], str]
     root_commands: tuple[str, ...] = ()
     version: str = ""
+    name: str = ""
     attended: Callable[[], bool] = lambda: True
     tidy: Callable[[], None] = lambda: None

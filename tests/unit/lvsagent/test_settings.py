@@ -27,6 +27,7 @@ def test_every_key_is_taken() -> None:
         runtime_dir = "/srv/run"
         dataplane = "userspace"
         node = "backup"
+        name = "lefty"
         socket_group = "operators"
         check_user = "nobody"
         program_dirs = ["/srv/a", "/srv/b"]
@@ -43,6 +44,7 @@ def test_every_key_is_taken() -> None:
         runtime_dir=Path("/srv/run"),
         dataplane="userspace",
         node="backup",
+        name="lefty",
         socket_group="operators",
         check_user="nobody",
         program_dirs=(Path("/srv/a"), Path("/srv/b")),
@@ -85,6 +87,8 @@ def test_an_unknown_table_is_a_key_too() -> None:
         ("reconcile_interval = 0", "0.1 to 3600"),
         ("reconcile_interval = nan", "0.1 to 3600"),
         ("userspace_port_offset = 1.5", "whole number"),
+        ('name = "' + "ö" * 17 + '"', "at most 32 bytes"),
+        ('name = "a\\nb"', "without control characters"),
         ("userspace_port_offset = 70000", "0 to 65534"),
     ],
 )
