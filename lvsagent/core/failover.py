@@ -273,6 +273,9 @@ class Machine:
     def _decide(self, now: float) -> None:
         if self.role == STOPPED:
             return
+        peer = self.peer.beat
+        if self.stepping_down and peer is not None and peer.role == ACTIVE:
+            self.stepping_down = False  # it has been heeded; said again later it would ask the peer for what it is giving up itself
         if self.role == ACTIVE and not self.confirmed:
             self.confirmed = self._nobody_took_over()
         verdict = self._without_pair() if not self.paired else self._while_active() if self.role == ACTIVE else self._while_waiting()
@@ -354,7 +357,7 @@ class Machine:
         return _Verdict(ACTIVE, Cause.PEER_SILENT, silence)
 
     def _nobody_is_active(self, peer: Beat) -> _Verdict | None:
-        if peer.stepping_down and self.links_whole and self.fit and self.peer.has_heard(self._awake_mark):
+        if peer.stepping_down and self.links_whole and self.fit and self._peer_knows_us():
             return _Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} stepped down")
         if self._peer_knows_us() and _rank_waiting(self._beat(0.0)) > _rank_waiting(peer):
             return _Verdict(ACTIVE, Cause.NOBODY_ACTIVE, f"the {peer.identity} is {peer.role}, and nobody is active")
