@@ -75,7 +75,7 @@ class Agent:
     def __init__(self, text: str, director: str = "lefty", settings: str = "") -> None:
         self.director = director
         self.folder = Path(tempfile.mkdtemp(prefix="agent-", dir="/run/tmp"))
-        self.folder.chmod(0o755)
+        net.output("mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "agent", str(self.folder))
         self.lvs_cf = self.folder / "lvs.cf"
         self.lvs_cf.write_text(text)
         self.settings = self.folder / "agent.toml"
@@ -172,6 +172,7 @@ class Agent:
         if self._process is not None and self._process.poll() is None:
             self.stop()
         self._log.close()
+        net.output("umount", "--lazy", str(self.folder))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,6 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from lvsagent.client import AgentDown
 from tests.kernel import agent as agents
@@ -113,7 +112,7 @@ class Director(Agent):
     """The agent of one of them, with the pair's key."""
 
     def __init__(self, name: str, text: str, key: str) -> None:
-        super().__init__(text, name, "")
+        super().__init__(text, name)
         key_file = self.folder / "heartbeat.key"
         key_file.touch(mode=0o600)
         key_file.write_text(key + "\n")
@@ -142,26 +141,30 @@ class Director(Agent):
         served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in state.virtual_servers)
         return served and state.role.role in {"active", "standby"} and state.peer.state == "alive"
 
-    def processes(self) -> list[int]:
-        """Every process of it, read from /proc: also when nobody answers."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with contextlib.suppress(OSError):
-                    if str(self.folder).encode() in (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes():
-                        found.append(int(folder.name))
-        return found
+    @contextlib.contextmanager
+    def disk_full(self) -> Iterator[None]:
+        """There is no room left where it keeps its files."""
+        filler = self.folder / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        try:
+            yield
+        finally:
+            filler.unlink()
 
-    def stop_in_its_tracks(self) -> None:
-        """SIGSTOP to all."""
-        for pid in self.pids().values():
-            os.kill(pid, signal.SIGSTOP)
-
-    def go_on(self, pids: Sequence[int]) -> None:
-        """SIGCONT to these."""
+    @contextlib.contextmanager
+    def stopped_in_its_tracks(self, *names: str) -> Iterator[None]:
+        """SIGSTOP to processes (all, or those named), SIGCONT afterwards."""
+        pids = [pid for name, pid in self.pids().items() if name in (names or agents.NAMES)]
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
 
 class Pair:
