@@ -15,10 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.lvscf import load, write
+from app.lvscf.model import RealServer
 
 CONSOLE = "127.0.0.1"
 CONSOLE_PORT = 3636
+DIRECTORS = {"lefty": ("127.0.0.11", "127.0.1.11"), "righty": ("127.0.0.12", "127.0.1.12")}
+"""Each one's public and private address: heartbeats run between both pairs.  The first is the primary."""
+USUAL_HEARTBEAT_PORT = 5390
+"""Piranha's 539 would need root."""
 VIP = "127.0.0.100"
+NAT_ROUTER = "127.0.0.10"
 VIRTUAL_PORT = 80
 USUAL_OFFSET = 8000
 REAL_SERVERS = {"number1": "127.0.0.21", "number2": "127.0.0.22", "number3": "127.0.0.23"}
@@ -33,7 +39,7 @@ SERVER = """\
          weight = 1
      }}
 """
-LVS_CF = """\
+ALONE = """\
 # The first cluster: one virtual server, three real servers, nothing activated yet.
 # On a director the addresses would be, say, 192.0.2.100 on eth1:1 and 10.11.12.21 to 23.
 serial_no = 1
@@ -45,6 +51,26 @@ heartbeat = 1
 heartbeat_port = 539
 keepalive = 6
 deadtime = 18
+"""
+PAIR = """\
+# The first cluster: two directors, one virtual server, three real servers, nothing activated yet.
+# On directors the addresses would be, say, 192.0.2.100 on eth1:1 and 10.11.12.21 to 23.
+serial_no = 1
+primary = {primary[0]}
+primary_private = {primary[1]}
+service = lvs
+rsh_command = ssh
+backup_active = 1
+backup = {backup[0]}
+backup_private = {backup[1]}
+heartbeat = 1
+heartbeat_port = {heartbeat_port}
+keepalive = 0.25
+deadtime = 1
+nat_router = {router} lo:2
+nat_nmask = 255.255.255.255
+"""
+SERVICE = """\
 network = nat
 debug_level = NONE
 virtual http {{
@@ -66,16 +92,19 @@ virtual http {{
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the demonstration listens: the console, the three web servers, and what is added to a virtual server's port."""
+    """Where the demonstration listens: the consoles of lefty and righty, the three web servers, what is added to a virtual server's port,
+    and the heartbeats."""
 
     console: int = CONSOLE_PORT
+    peer_console: int = CONSOLE_PORT + 1
     web: int = USUAL_WEB_PORT
     offset: int = USUAL_OFFSET
+    heartbeat: int = USUAL_HEARTBEAT_PORT
 
     @property
-    def console_url(self) -> str:
-        """The console's address."""
-        return f"http://{CONSOLE}:{self.console}/"
+    def console_urls(self) -> dict[str, str]:
+        """The address of each director's console."""
+        return {name: f"http://{CONSOLE}:{port}/" for name, port in zip(DIRECTORS, (self.console, self.peer_console), strict=True)}
 
     @property
     def virtual_url(self) -> str:
@@ -85,15 +114,38 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The folder that keeps the demonstration's state between runs, and the files in it."""
+    """The folder that keeps the demonstration's state between runs, and the files in it.
+
+    ``of`` gives the part of one director.  Both read one lvs.cf and one password, as if they had been copied, which real directors do.
+    """
 
     path: Path
     runtime: Path
+    shared: Path | None = None
+
+    def of(self, director: str) -> Folder:
+        """What belongs to this director alone."""
+        return Folder(self.path / director, self.runtime / director, self.path)
+
+    @property
+    def common(self) -> Path:
+        """Where that lies which both directors have."""
+        return self.shared or self.path
 
     @property
     def lvs_cf(self) -> Path:
         """The configuration."""
-        return self.path / "lvs.cf"
+        return self.common / "lvs.cf"
+
+    @property
+    def heartbeat_key(self) -> Path:
+        """The key of the pair, as this director has it."""
+        return self.path / "heartbeat.key"
+
+    @property
+    def agent_pid(self) -> Path:
+        """Which process to kill."""
+        return self.path / "agent.pid"
 
     @property
     def agent_toml(self) -> Path:
@@ -108,7 +160,7 @@ class Folder:
     @property
     def password(self) -> Path:
         """The hash of the password."""
-        return self.path / "piranha.passwd"
+        return self.common / "piranha.passwd"
 
     @property
     def running(self) -> Path:
@@ -118,53 +170,57 @@ class Folder:
     @property
     def logs(self) -> Path:
         """Each process's output."""
-        return self.path / "log"
+        return self.common / "log"
 
 
-def is_free(address: str, port: int) -> bool:
+def is_free(address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """Whether this user can listen there now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(type=kind) as probe:
+        if kind is socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
-            probe.listen()
+            if kind is socket.SOCK_STREAM:
+                probe.listen()
         except OSError:
             return False
         return True
 
 
-def next_free(addresses: Iterable[str], wanted: int) -> int:
+def next_free(addresses: Iterable[str], wanted: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """``wanted`` or the first port after it that is free at every one of ``addresses``.  Raises OSError."""
     everywhere = tuple(addresses)
     for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
-        if all(is_free(address, port) for address in everywhere):
+        if all(is_free(address, port, kind) for address in everywhere):
             return port
     raise OSError(f"no port from {wanted} to {wanted + PORTS_TRIED - 1} is free at {', '.join(everywhere)}")
 
 
-def first_lvs_cf(web_port: int) -> str:
-    """The tutorial's cluster as it is before anything is activated."""
+def first_lvs_cf(web_port: int, heartbeat_port: int = 0) -> str:
+    """The tutorial's cluster as it is before anything is activated; without ``heartbeat_port`` with one director."""
     servers = "".join(SERVER.format(name=name, address=address, port=web_port) for name, address in REAL_SERVERS.items())
-    return LVS_CF.format(console=CONSOLE, vip=VIP, virtual_port=VIRTUAL_PORT, servers=servers)
+    primary, backup = DIRECTORS.values()
+    pair = PAIR.format(primary=primary, backup=backup, heartbeat_port=heartbeat_port, router=NAT_ROUTER)
+    directors = pair if heartbeat_port else ALONE.format(console=CONSOLE)
+    return directors + SERVICE.format(vip=VIP, virtual_port=VIRTUAL_PORT, servers=servers)
 
 
-def moved(text: str, old_port: int, new_port: int) -> str:
-    """lvs.cf with the demonstration's own web servers at ``new_port``; every other line as it was."""
+def moved(text: str, before: Ports, now: Ports) -> str:
+    """lvs.cf with the demonstration's own web servers and heartbeats where they are ``now``; every other line as it was."""
     loaded = load(text)
-    virtual = tuple(
-        replace(
-            block,
-            servers=tuple(
-                replace(server, port=new_port) if server.address in REAL_SERVERS.values() and server.effective_port == old_port else server
-                for server in block.servers
-            ),
-        )
-        for block in loaded.config.virtual
-    )
-    return write(loaded.document, replace(loaded.config, virtual=virtual))
+    config, settings = loaded.config, loaded.config.globals
+    if settings.heartbeat_port == before.heartbeat:
+        settings = replace(settings, heartbeat_port=now.heartbeat)
+    virtual = tuple(replace(block, servers=tuple(_moved_server(one, before, now) for one in block.servers)) for block in config.virtual)
+    return write(loaded.document, replace(config, globals=settings, virtual=virtual))
 
 
-def agent_toml(folder: Folder, offset: int) -> str:
+def _moved_server(server: RealServer, before: Ports, now: Ports) -> RealServer:
+    ours = server.address in REAL_SERVERS.values() and server.effective_port == before.web and now.web != before.web
+    return replace(server, port=now.web) if ours else server
+
+
+def agent_toml(folder: Folder, offset: int, node: str = "primary", name: str = "") -> str:
     """The agent's settings: the demonstration data plane, this user's own group, checks as nobody when root starts it."""
     return f"""\
 # Written by the demonstration at every start.
@@ -173,10 +229,12 @@ state_dir = {_quoted(folder.path / "agent")}
 runtime_dir = {_quoted(folder.runtime)}
 dataplane = "userspace"
 userspace_port_offset = {offset}
-node = "primary"
+node = {_quoted(node)}
+name = {_quoted(name)}
+heartbeat_key_file = {_quoted(folder.heartbeat_key)}
 socket_group = {_quoted(_own_group())}
 check_user = "nobody"
-program_dirs = [{_quoted(folder.path / "programs")}]
+program_dirs = [{_quoted(folder.common / "programs")}]
 """
 
 
@@ -189,7 +247,7 @@ port = {port}
 plain_http = true
 agent_socket = {_quoted(folder.runtime / "agent.sock")}
 password_file = {_quoted(folder.password)}
-state_dir = {_quoted(folder.path / "console")}
+state_dir = {_quoted(folder.common / "console")}
 """
 
 

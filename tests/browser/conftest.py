@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
 
-from deploy.demo import cluster
+from deploy.demo import children, cluster
 from deploy.demo.children import Child
 from tests.browser.chromium import PROGRAM, running_chromium
 from tests.stack import ROOT, free_port, web_server
@@ -52,15 +52,20 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Demo:
-    """The demonstration as its user has it."""
+    """The demonstration as its user has it.  ``console_url`` is lefty's."""
 
     folder: Path
     password: str
-    console_url: str
+    console_urls: dict[str, str]
     virtual_url: str
     web_port: int
     pids: dict[str, int]
     replaced: dict[str, contextlib.ExitStack] = field(default_factory=dict)
+
+    @property
+    def console_url(self) -> str:
+        """Where the tour begins."""
+        return self.console_urls["lefty"]
 
     @property
     def lvs_cf(self) -> Path:
@@ -87,6 +92,17 @@ class Demo:
             self.replaced.pop(name).close()
         else:
             os.kill(self.pids[name], signal.SIGKILL)
+
+    def kill_director(self, name: str) -> None:
+        """As the launcher's words say."""
+        os.kill(int((self.folder / name / "agent.pid").read_text()), signal.SIGKILL)
+
+    def restart_director(self, name: str) -> None:
+        """Start its agent again, as the launcher's words say."""
+        argv = [str(Path(sys.executable).parent / "lvsagent"), "run", "--config", str(self.folder / name / "agent.toml")]
+        child = children.start(name, argv, self.folder / "log" / f"{name}-again.log", ROOT)
+        self.replaced[name] = contextlib.ExitStack()
+        self.replaced[name].callback(children.stop, [child])
 
     def restart(self, name: str) -> Child:
         """Start it again, as the launcher's words say."""
@@ -118,7 +134,7 @@ def running_demo(before: Callable[[Path], None] = lambda _folder: None) -> Itera
             password = re.search(r"password ((?:\w{4}-){3}\w{4})", words)
             assert password, words
             record = json.loads((folder / "demo.json").read_text())
-            demo = Demo(folder, password.group(1), record["console_url"], record["virtual_url"], record["ports"]["web"], record["pids"])
+            demo = Demo(folder, password.group(1), record["console_urls"], record["virtual_url"], record["ports"]["web"], record["pids"])
             try:
                 yield demo
                 assert process.poll() is None, f"the demonstration has ended by itself: {output.read_text()}"
@@ -207,7 +223,7 @@ def visitor(chromium: Browser, demo: Demo) -> Iterator[Visitor]:
 
 def activate_everything(folder: Path) -> None:
     """The tutorial's end state from the start."""
-    text = cluster.first_lvs_cf(cluster.USUAL_WEB_PORT)
+    text = cluster.first_lvs_cf(cluster.USUAL_WEB_PORT, cluster.USUAL_HEARTBEAT_PORT)
     (folder / "lvs.cf").write_text(text.replace(" active = 0", " active = 1"))
 
 

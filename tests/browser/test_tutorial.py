@@ -1,4 +1,5 @@
-"""The classic tutorial, click by click, on what ``make run`` starts: three real servers behind one address, one of them failing."""
+"""The classic tutorial, click by click, on what ``make run`` starts: three real servers behind one address, one of them failing; then a
+director."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.lvscf import load
 from deploy.demo import cluster
-from tests.browser.conftest import Demo, Visitor, running_demo, visiting
+from tests.browser.conftest import Demo, Visitor, activate_everything, running_demo, visiting
 from tests.waiting import until
 
 ONLY_THE_DIRECTOR = "serial_no = 1\nprimary = 127.0.0.1\nservice = lvs\nnetwork = nat\n"
@@ -119,3 +120,29 @@ def test_the_cluster_is_built_by_hand_from_a_file_that_only_names_the_director(c
             (name, address, True) for name, address in cluster.REAL_SERVERS.items()
         ]
         assert not [one for one in written.diagnostics if one.severity == "error"]
+
+
+def test_lefty_dies_nobody_notices_and_the_role_comes_back_by_a_button(chromium: Browser) -> None:
+    with running_demo(activate_everything) as demo, visiting(chromium, demo.console_urls["righty"], demo.password) as visitor:
+        until(lambda: demo.answers() and len(demo.ask(9)) == 3, 20, "the cluster never came up")
+        page = visitor.page
+        visitor.log_in()
+        watch_closely(page)
+        bar = page.locator("#bar")
+        expect(bar).to_contain_text(re.compile(r"righty\s+backup\s+standby.*peer lefty\s+active", re.DOTALL))
+
+        demo.kill_director("lefty")
+        expect(bar).to_contain_text(re.compile(r"righty\s+backup\s+active.*peer lefty\s+silent", re.DOTALL), timeout=20_000)
+        until(demo.answers, 10, "nobody answers")
+        assert demo.ask(30) == EVEN
+
+        demo.restart_director("lefty")
+        expect(bar).to_contain_text(re.compile(r"active.*peer lefty\s+standby", re.DOTALL), timeout=20_000)
+        page.get_by_role("link", name="STEP DOWN").click()
+        page.get_by_role("button", name="STEP DOWN").click()
+        expect(bar).to_contain_text(re.compile(r"righty\s+backup\s+standby.*peer lefty\s+active", re.DOTALL), timeout=20_000)
+        until(demo.answers, 10, "nobody answers")
+        assert demo.ask(30) == EVEN
+
+        page.goto(demo.console_urls["lefty"] + "control")
+        expect(page.locator("#bar")).to_contain_text(re.compile(r"lefty\s+primary\s+active.*peer righty\s+standby", re.DOTALL))
