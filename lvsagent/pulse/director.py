@@ -92,6 +92,8 @@ class Director:
         self._trouble_words = ""
         self._unkeyed_said = False
         self._both_since: float | None = None
+        self._glanced: tuple[object, ...] = ()
+        self._unwatched = ""
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -286,8 +288,7 @@ class Director:
     def _follow_machine(self) -> None:
         machine = self._machine
         changed = machine.role != self._role
-        reworded = machine.reason != self._reason
-        self._reason = machine.reason
+        glance, self._reason = self._glance(), machine.reason
         if changed:
             self._role, self._since = machine.role, self._around.clock.wall()
             self._change_service()
@@ -295,8 +296,17 @@ class Director:
             self._wake.set()
             self._beat_wake.set()
         self._watch_split()
-        if changed or reworded:
+        if glance != self._glanced:
+            self._glanced = glance
+            self._wake.set()  # announcements wait for certainty, the shared connections for the other director
             self._say_state()
+
+    def _glance(self) -> tuple[object, ...]:
+        """What is said at once when it changes; the rest can wait for the next look."""
+        machine, peer = self._machine, self._machine.peer.beat
+        theirs = (peer.role, peer.maintenance, peer.links_whole, peer.serial) if peer else ()
+        ours = (machine.role, machine.reason, machine.maintenance, machine.confirmed, machine.both_active_since)
+        return (*ours, machine.peer_state, *theirs)
 
     def _change_service(self) -> None:
         """The commands of lvs.cf, when this director begins or ceases to serve (a restart in between is neither)."""
@@ -377,8 +387,12 @@ class Director:
         self._around.link_events.close()
         self._links, self._watched = {}, None
         if wanted:
-            await self._around.link_events.watch(wanted, self._link_changed)
-        self._watched = wanted
+            try:
+                await self._around.link_events.watch(wanted, self._link_changed)
+            except AdapterError as error:
+                self._unwatched = str(error)
+                return
+        self._watched, self._unwatched = wanted, ""
         if not wanted:
             self._drive(LinksChanged(whole=True))
 
@@ -410,7 +424,8 @@ class Director:
             self._drive(FeedReady(ready))
 
     def _beat_problems(self) -> list[str]:
-        return self._beats.problems() if self._machine.paired else []
+        problems = self._beats.problems() if self._machine.paired else []
+        return [*problems, self._unwatched] if self._unwatched else problems
 
     # --- what goes out ---------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lvsagent.core.addresses import Address
-from lvsagent.core.identity import ACTIVE, STANDBY
+from lvsagent.core.identity import ACTIVE, STANDBY, STARTING
 from lvsagent.core.virtual_mac import hardware_address, moved
 from lvsagent.messages import PulseConfigure
 from lvsagent.ports import AdapterError
@@ -86,6 +86,8 @@ class Follower:
     async def _follow_with_sync(self, goal: Goal) -> None:
         """Only a daemon that lvs.cf wants, or that this agent has started, is touched."""
         configure = goal.configure
+        if goal.role == STARTING:
+            return
         enabled = configure is not None and configure.sync_enabled and goal.role in {ACTIVE, STANDBY}
         role = "off" if not enabled else "master" if goal.role == ACTIVE else "backup"
         interface, sync_id = (configure.sync_interface, configure.sync_id) if configure and enabled else ("", 0)

@@ -15,6 +15,8 @@ from lvsagent.wire import AddressState
 
 PASSES = 3
 """Removing the first address of a subnet can take its neighbours away with it: look again at once."""
+TOLD_ONE_BY_ONE = 10
+"""Of more addresses than this that come or go together, one event tells."""
 
 
 class Tell(Protocol):
@@ -85,17 +87,22 @@ class AddressHolder:
         failed_to_remove = await self._links.remove(steps.remove) if steps.remove else ()
         refused += [*failed_to_add, *failed_to_remove]
         no_longer = {address for address, _ in failed_to_add}
-        for address in steps.add:
-            if address not in no_longer:
-                put_back = address in steps.restored
-                words = "had disappeared and is back" if put_back else "added"
-                self._tell("address", "warning" if put_back else "info", f"{_words(address)} {words}", address.address)
+        added = [address for address in steps.add if address not in no_longer]
+        self._tell_each([address for address in added if address not in steps.restored], "info", "added")
+        self._tell_each([address for address in added if address in steps.restored], "warning", "had disappeared and is back")
         self._announcements.again(steps.restored, self._clock.now())
         stuck = {address for address, _ in failed_to_remove}
-        for address in steps.remove:
-            if address not in stuck:
-                self._tell("address", "info", f"{_words(address)} removed", address.address)
+        self._tell_each([address for address in steps.remove if address not in stuck], "info", "removed")
         return {_words(address): reason for address, reason in refused}
+
+    def _tell_each(self, addresses: Sequence[Address], severity: str, words: str) -> None:
+        """Many at once are one event: a takeover is not to wait for its own log."""
+        if len(addresses) > TOLD_ONE_BY_ONE:
+            some = ", ".join(_words(address) for address in addresses[:3])
+            self._tell("address", severity, f"{len(addresses)} addresses {words}: {some} and {len(addresses) - 3} more")
+            return
+        for address in addresses:
+            self._tell("address", severity, f"{_words(address)} {words}", address.address)
 
     def _own(self, owned: frozenset[Address]) -> None:
         if owned != self.owned:
