@@ -32,9 +32,13 @@ def read_keys(path: Path) -> Keys:
         raise NoKey(f"there is no {path}; lvsctl pair makes and installs one") from None
     except OSError as error:
         raise AdapterError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        data = file.read(LARGEST_BYTES + 1)
+    try:
+        _check_owner(path, os.fstat(descriptor))
+        data = os.read(descriptor, LARGEST_BYTES + 1)
+    except OSError as error:
+        raise AdapterError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        os.close(descriptor)
     return _parse(path, data)
 
 
