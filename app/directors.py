@@ -6,11 +6,12 @@ makes no sense to offer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.lvscf.model import GlobalSettings
-from app.presentation import DOWN, IDLE, UP, WARN, Badge, duration, last_known, number, peer_badge, percent, plural, since
-from lvsagent.wire import HeartbeatLinkInfo, State
+from app.presentation import DOWN, IDLE, UP, WARN, Badge, duration, last_known, moment, number, peer_badge, percent, plural, since
+from lvsagent.wire import HeartbeatLinkInfo, Rehearsal, State
 
 LINK_BADGES = {"up": ("heard", UP), "silent": ("silent", DOWN), "never": ("never heard", WARN)}
 
@@ -154,14 +155,57 @@ def offers(state: State) -> tuple[Offer, ...]:
     if role.role == "active":
         found.append(Offer("step-down", "STEP DOWN", _no_heir(state)))
     elif role.role == "standby":
-        found.append(Offer("take-over", "TAKE OVER", "this director is in maintenance: RESUME first" if role.maintenance else ""))
+        found.append(Offer("take-over", "TAKE OVER", _not_ours(state)))
     return (*found, resume if role.maintenance else Offer("maintenance", "MAINTENANCE"))
 
 
+def _not_ours(state: State) -> str:
+    if state.role.key != "present":
+        return "without a shared key no role can be moved"
+    if state.role.maintenance:
+        return "this director is in maintenance: RESUME first"
+    return "" if state.peer.state == "alive" else "the other director is not heard: it cannot be asked for the role"
+
+
 def _no_heir(state: State) -> str:
+    if state.role.key != "present":
+        return "without a shared key no role can be moved"
     if state.peer.state != "alive":
         return "the other director is not heard: nobody would take over"
     return "the other director is in maintenance: nobody would take over" if state.peer.maintenance else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalRow:
+    """A measured failover; ``triggered``: the role was moved on purpose while it was measured."""
+
+    at: float
+    moment: str
+    target: str
+    gap: str
+    failed: str
+    requests: str
+    moved_from: str
+    host: str
+    triggered: bool
+
+
+def rehearsal_rows(found: Iterable[Rehearsal], now: float) -> tuple[RehearsalRow, ...]:
+    """The rehearsals in words, in their order."""
+    return tuple(
+        RehearsalRow(
+            one.began_at,
+            moment(one.began_at, now),
+            one.target,
+            duration(one.longest_gap_s),
+            number(one.failed),
+            plural(one.requests, "request"),
+            one.moved_from,
+            one.host,
+            one.triggered,
+        )
+        for one in found
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,19 +245,17 @@ def _step_down(state: State, settings: GlobalSettings) -> Question:
 
 def _take_over(state: State, settings: GlobalSettings) -> Question:
     here, there = state.host, _other(state)
-    alive = state.peer.state == "alive"
-    first = (
-        f"{there} is told, gives its role up at once and stands by."
-        if alive
-        else f"{there} is not heard. If it lives all the same and serves clients, both will be active until they hear each other."
-    )
     return Question(
         "take_over",
         f"Let {here} take over?",
         "TAKE OVER",
-        (first, f"{here} adds the virtual addresses and tells the neighbours (gratuitous ARP).", _connections(settings)),
-        "" if alive else "The other director is not heard from here.",
-        f"{here} takes over.",
+        (
+            f"{there} is asked for the role, gives it up at once and stands by.",
+            f"{here} adds the virtual addresses and tells the neighbours (gratuitous ARP).",
+            _connections(settings),
+        ),
+        _not_ours(state),
+        f"{there} is asked for the role.",
     )
 
 

@@ -1,11 +1,11 @@
-"""STEP DOWN, TAKE OVER, MAINTENANCE, RESUME: each asks on a page of its own, says what happens, then tells the agent."""
+"""STEP DOWN, TAKE OVER, MAINTENANCE, RESUME: each asks on a page of its own, says what happens, then tells the agent.  And what it cost."""
 
 from __future__ import annotations
 
 from flask import Blueprint, abort, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.directors import Question, is_beating, question
+from app.directors import Question, is_beating, question, rehearsal_rows
 from app.errors import explain
 from app.frame import current_config, services, snapshot
 from app.views.review import ACTOR
@@ -34,6 +34,13 @@ def act(slug: str) -> ResponseReturnValue:
         return _page(slug, asked, f"{found.title}: {found.words}", found.status)
     flash(f"{asked.asked} This page shows what comes of it.", "good")
     return redirect("/control")
+
+
+@blueprint.get("/control/rehearsals")
+def rehearsals() -> ResponseReturnValue:
+    """The failovers that were measured, and how to measure one."""
+    rows = rehearsal_rows(services().agent.rehearsals().rehearsals, services().wall())
+    return render_template("role/rehearsals.html", rows=rows, last=next((row for row in rows if row.triggered), None))
 
 
 def _question(slug: str) -> Question:

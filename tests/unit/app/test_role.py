@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from tests.fakes.agent import FakeAgent
+from lvsagent.wire import Rehearsal
+from tests.fakes.agent import NOW, FakeAgent
 from tests.unit.app.browsing import visit
 from tests.unit.app.conftest import post
 from tests.unit.app.test_control import words
@@ -107,6 +108,13 @@ def test_without_an_heir_stepping_down_is_off_and_says_why(client: FlaskClient, 
     assert f"STEP DOWN is off: the other director {why}: nobody would take over." in words(client.get("/control").text)
 
 
+@pytest.mark.parametrize("passive", [False, True])
+def test_without_a_key_no_role_is_moved_by_a_button(client: FlaskClient, pair: FakeAgent, passive: bool) -> None:
+    pair.passive, pair.key = passive, "missing"
+    assert offered(client) == {"maintenance"}
+    assert "is off: without a shared key no role can be moved." in words(client.get("/control").text)
+
+
 def test_while_the_agent_is_silent_nothing_can_be_asked(client: FlaskClient, pair: FakeAgent) -> None:
     client.get("/control")
     pair.down = True
@@ -156,12 +164,11 @@ def test_maintenance_without_an_heir_warns_that_nobody_serves(client: FlaskClien
     assert "Nobody serves then: the other director is not heard" in visit(client, ASK + "maintenance").words
 
 
-def test_taking_over_from_a_director_that_is_not_heard_warns(client: FlaskClient, pair: FakeAgent) -> None:
+def test_the_role_cannot_be_asked_of_a_director_that_is_not_heard(client: FlaskClient, pair: FakeAgent) -> None:
     pair.passive = True
     pair.peer = msgspec.structs.replace(pair.peer, state="dead")
-    page = visit(client, ASK + "take-over").words
-    assert "The other director is not heard from here." in page
-    assert "both will be active until they hear each other" in page
+    assert offered(client) == {"maintenance"}
+    assert "TAKE OVER is off: the other director is not heard: it cannot be asked for the role." in words(client.get("/control").text)
 
 
 def test_a_reason_too_long_is_refused_in_words(client: FlaskClient, pair: FakeAgent) -> None:
@@ -190,3 +197,45 @@ def test_needs_a_login_and_a_token(client: FlaskClient, stranger: FlaskClient, p
     assert stranger.get(ASK + "step-down").status_code == 302
     assert client.post(ASK + "step-down").status_code == 400
     assert pair.failovers == []
+
+
+# --- what it cost ---
+
+
+def measured(gap_s: float, *, triggered: bool = True, moved_from: str = "lefty", target: str = "http://192.0.2.100/") -> Rehearsal:
+    return Rehearsal(
+        target=target,
+        began_at=NOW - 3600,
+        duration_s=5.0,
+        interval_s=0.02,
+        limit_s=0.1,
+        requests=250,
+        failed=2,
+        longest_gap_s=gap_s,
+        triggered=triggered,
+        moved_from=moved_from,
+        host="client",
+    )
+
+
+def test_the_last_failover_is_said_in_one_line_and_the_others_listed(client: FlaskClient, pair: FakeAgent) -> None:
+    for one in (measured(0.32), measured(0.14), measured(0.021, triggered=False, moved_from="")):
+        pair.add_rehearsal(one)
+    page = words(client.get("/control/rehearsals").text)
+    assert "Your failover takes 140 ms" in page
+    assert "when lefty gave up the role" in page
+    assert "2 of 250 requests had no answer" in page
+    table = page[page.index("MEASURED BEFORE") :]
+    assert table.index("21 ms") < table.index("140 ms") < table.index("320 ms")
+
+
+def test_before_the_first_rehearsal_the_command_is_said(client: FlaskClient, pair: FakeAgent) -> None:
+    assert 'href="/control/rehearsals"' in client.get("/control").text
+    page = words(client.get("/control/rehearsals").text)
+    assert "Not measured yet" in page
+    assert "lvsctl rehearse --url" in page
+
+
+def test_while_the_agent_is_down_the_rehearsals_say_so(client: FlaskClient, pair: FakeAgent) -> None:
+    pair.down = True
+    assert client.get("/control/rehearsals").status_code == 503
