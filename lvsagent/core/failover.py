@@ -142,7 +142,7 @@ class Machine:
             return float("inf")
         silent_s = self.peer.silent_s(self._lived)
         left_s = self.peer.deadtime_s(self.settings.deadtime_s) - silent_s
-        return max(now, min(self._due_at, self._last_now + left_s if left_s > 0 else self._due_at))
+        return max(now, min(self._due_at, self._last_now + left_s if left_s > ROUNDING_S else self._due_at))
 
     # --- what happens ----------------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class Machine:
         beat, before = event.beat, self.peer.beat
         if not self.paired or beat.boot_id == self.boot_id or event.path not in self.settings.paths:
             return
-        believe = self._peer_dead() or (self.role == ACTIVE and not self.confirmed)
+        believe = self._peer_dead() or (before is not None and before.role == STOPPED) or (self.role == ACTIVE and not self.confirmed)
         fresh_boot = before is None or before.boot_id != beat.boot_id
         if self.peer.take(event.path, beat, self._lived, believe=believe):
             if beat.identity == self.settings.identity and self._twin != beat.boot_id:
@@ -349,7 +349,7 @@ class Machine:
         return self._nobody_is_active(peer) or self._undecided()
 
     def _peer_gone(self, peer: Beat | None) -> _Verdict:
-        if peer is not None and peer.role == STOPPED and self.peer.has_heard(self._awake_mark):
+        if peer is not None and self._peer_left():
             return _Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} was stopped")
         if not self.links_whole:
             return _Verdict(STANDBY, Cause.LINKS, f"{self._links_why or 'a watched link is down'}: the silence may be our own")
@@ -392,15 +392,22 @@ class Machine:
     # --- the peer --------------------------------------------------------------------------------------------------------------
 
     def _peer_dead(self) -> bool:
-        return self.peer.dead(self._lived, self.settings.deadtime_s)
+        return self._peer_left() or self.peer.dead(self._lived, self.settings.deadtime_s)
+
+    def _peer_left(self) -> bool:
+        """Whether it said, since we woke, that it stops."""
+        return self.peer.beat is not None and self.peer.beat.role == STOPPED and self.peer.has_heard(self._awake_mark)
 
     def _peer_knows_us(self) -> bool:
         """Whether its newest words were written knowing what we are since we woke and since our role changed."""
         return self.peer.has_heard(max(self._role_mark, self._awake_mark))
 
     def _peer_can_serve(self) -> bool:
+        """By its word, given since we woke."""
         peer = self.peer.beat
-        return peer is not None and not self._peer_dead() and bool(peer.hears) and peer.role == STANDBY and _able(peer)
+        if peer is None or self._peer_dead() or not self.peer.has_heard(self._awake_mark):
+            return False
+        return bool(peer.hears) and peer.role == STANDBY and _able(peer)
 
     def _why_peer_cannot(self) -> str:
         peer = self.peer.beat

@@ -7,9 +7,9 @@ that this process has *lived*: a process that was stopped has not listened, so t
 from __future__ import annotations
 
 from lvsagent.core.failover_types import Beat
-from lvsagent.core.identity import STOPPED
 
-ROUNDING_S = 1e-9
+ROUNDING_S = 1e-6
+"""A microsecond early is on time: a monotonic clock read as a float is no finer after some years."""
 
 
 class Peer:
@@ -56,9 +56,7 @@ class Peer:
         return self.beat is not None and self._echo(self.beat) >= number
 
     def silent_s(self, lived: float) -> float:
-        """For how long we have listened and heard nothing on any path; without end once it said that it stops."""
-        if self.beat is not None and self.beat.role == STOPPED:
-            return float("inf")
+        """For how long we have listened and heard nothing on any path."""
         return lived - max(self._listening_since, *self.heard_on.values(), 0.0)
 
     def deadtime_s(self, own_s: float) -> float:
@@ -66,7 +64,7 @@ class Peer:
         return max(own_s, self.beat.deadtime_s) if self.beat is not None else own_s
 
     def dead(self, lived: float, own_deadtime_s: float) -> bool:
-        """Silent on all paths for the dead time, or gone by its own word."""
+        """Silent on all paths for the dead time."""
         return self.silent_s(lived) >= self.deadtime_s(own_deadtime_s) - ROUNDING_S
 
     def deaf_s(self, lived: float) -> float:
