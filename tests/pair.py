@@ -6,6 +6,7 @@ Owns processes and files under a temporary folder: the userspace data plane, hea
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import signal
 import socket
@@ -95,6 +96,10 @@ class Side:
         """A planned stop."""
         if self.agent is not None:
             children.stop([self.agent], 20)
+
+    def ended(self) -> bool:
+        """Whether its agent has run and does no more."""
+        return self.agent is not None and self.agent.process.poll() is not None
 
     def state(self) -> State | None:
         """``None`` while it does not answer."""
@@ -226,6 +231,9 @@ def running_pair(more: str = "", *, agent_keys: str = "", key: bool = True, dead
         try:
             for side in sides:
                 side.start()
+            until(lambda: all(side.state() or side.ended() for side in sides), 30, pair.words)
+            if any(side.ended() for side in sides):
+                raise AssertionError(pair.words())
             yield pair
         finally:
             for side in sides:
@@ -246,6 +254,7 @@ heartbeat_key_file = "{folder / "heartbeat.key"}"
 dataplane = "userspace"
 userspace_port_offset = {offset}
 node = "{identity}"
+socket_group = "{grp.getgrgid(os.getegid()).gr_name}"
 check_user = "nobody"
 program_dirs = ["{folder / "programs"}"]
 {agent_keys}"""
