@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from app.lvscf import decode_escapes
-from app.lvscf.model import CheckKind, Protocol, VirtualServer
+from app.lvscf.model import Block, CheckKind, Protocol
 from lvsagent.core.health import CheckSpec, Method
 
 HTTP_SEND = b"GET / HTTP/1.0\r\n\r\n"
@@ -19,7 +19,7 @@ SHORTEST_INTERVAL_S = 0.1
 PIRANHA_TIMEOUT_S = 10.0
 
 
-def check_spec(virtual: VirtualServer, *, key: str, address: str, port: int) -> CheckSpec:
+def check_spec(virtual: Block, *, key: str, address: str, port: int) -> CheckSpec:
     """The check of the real server at ``address`` and ``port`` that ``virtual`` asks for."""
     checked_port = virtual.check_port or port
     method, send, expect = _conversation(virtual, checked_port)
@@ -41,7 +41,7 @@ def check_spec(virtual: VirtualServer, *, key: str, address: str, port: int) -> 
     )
 
 
-def _conversation(virtual: VirtualServer, port: int) -> tuple[Method, bytes, bytes | None]:
+def _conversation(virtual: Block, port: int) -> tuple[Method, bytes, bytes | None]:
     """What is done, sent and expected."""
     expect = decode_escapes(virtual.expect) if virtual.expect else None
     if virtual.check is CheckKind.CONNECT:
@@ -59,12 +59,12 @@ def _conversation(virtual: VirtualServer, port: int) -> tuple[Method, bytes, byt
     return Method.CONNECT, b"", None
 
 
-def _program(virtual: VirtualServer, address: str, port: int) -> tuple[str, ...]:
+def _program(virtual: Block, address: str, port: int) -> tuple[str, ...]:
     """The argv: split on blanks, no shell, then ``%h`` and ``%p`` filled in."""
     return tuple(word.replace("%h", address).replace("%p", str(port)) for word in (virtual.send_program or "").split())
 
 
-def unchecked(virtual: VirtualServer) -> str:
+def unchecked(virtual: Block) -> str:
     """Why the real servers of ``virtual`` are not checked as asked, in words (``""``: they are)."""
     if virtual.check not in {CheckKind.AUTO, CheckKind.CONNECT}:
         return f"check = {virtual.check} is not available in this version: the check follows send, expect and send_program"

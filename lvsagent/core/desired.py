@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from app.lvscf import ip_of
-from app.lvscf.model import NO_ADDRESS, Config, Forwarding, HostDevice, Protocol, RealServer, ServiceKind, VirtualServer
+from app.lvscf.model import (
+    NO_ADDRESS,
+    Config,
+    FailoverService,
+    Forwarding,
+    HostDevice,
+    Protocol,
+    RealServer,
+    ServiceKind,
+    VirtualServer,
+)
 from lvsagent.core.addresses import Address
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
@@ -24,6 +34,9 @@ from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, Servi
 
 NO_TIMEOUTS = Timeouts()
 """lvs.cf leaves them to the kernel."""
+
+FOS_KEY = "failover service/"
+"""Begins the key of the check of a failover service."""
 
 Resolve = Callable[[str], str | None]
 """From a host name to its canonical address, ``None`` when there is none (yet).  Literal addresses are never asked for."""
@@ -103,6 +116,7 @@ def host_names(config: Config) -> frozenset[str]:
     names = {host for host in directors if host}
     if settings.nat_router:
         names.add(settings.nat_router.host)
+    names.update(service.address.host for service in config.failover if service.address)
     for virtual in config.virtual:
         if virtual.address:
             names.add(virtual.address.host)
@@ -181,6 +195,8 @@ class _Reading:
                 self._virtual(place, virtual)
         else:
             self._named.update(key for virtual in self._config.virtual if (key := self._service_key(virtual)))
+            for service in self._config.failover:
+                self._failover_service(service)
         nat = self._nat_pools()
         if settings.service is ServiceKind.LVS and settings.network is Forwarding.NAT and settings.nat_router:
             self._address(settings.nat_router, settings.nat_nmask, place=-1)
@@ -217,6 +233,19 @@ class _Reading:
             )
             return
         self._pools[key] = self._pool(place, virtual, key)
+
+    def _failover_service(self, service: FailoverService) -> None:
+        """A local service of the active director: its address follows the role, and it is checked there (``FOS_KEY``)."""
+        if not service.active or service.address is None:
+            return
+        self._address(service.address, service.vip_nmask, place=-1)
+        address = self._address_of(service.address.host)
+        if address is None or address == NO_ADDRESS:
+            return
+        key = f"{FOS_KEY}{clean(service.name)}"
+        spec = check_spec(service, key=key, address=address, port=service.port)
+        if spec.method is not Method.NONE and key not in {each.key for each in self._checks}:
+            self._checks.append(spec)
 
     def _pool(self, place: int, virtual: VirtualServer, key: ServiceKey) -> Pool:
         members, complete = self._members(place, virtual, key)

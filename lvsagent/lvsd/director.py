@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from app.lvscf import diff, ip_of
+from app.lvscf.model import ServiceKind
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Stale, Unavailable, Write
-from lvsagent.core.desired import clean, host_names
+from lvsagent.core.desired import FOS_KEY, clean, host_names
 from lvsagent.core.identity import ACTIVE, STANDBY, identify, redundancy_wanted
 from lvsagent.core.operator import ACTIONS, Standing, why_not
 from lvsagent.core.root_commands import permitted
+from lvsagent.core.services import Watched, reason_to_take_over
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
@@ -87,6 +89,7 @@ class Director:
         self._stamp = Stamp()
         self._plane_reason = ""
         self._failure = ""
+        self._asked_at = float("-inf")
         self._writing = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
@@ -110,6 +113,7 @@ class Director:
         await self.look_at_disk()
         self._note(await self.keeper.reconcile())
         self._tell_health()
+        self._watch_services()
         now = self.clock.now()
         if self.traffic.due(now):
             self.traffic.sample(self.keeper.have, now)
@@ -386,6 +390,26 @@ class Director:
         else:
             self.nanny.configure(checks)
 
+    def _watch_services(self) -> None:
+        """``service = fos``: the standby, as long as it hears the active one (its own network is whole), watches the services there."""
+        state = self.pulse.state
+        if self.running.config.globals.service is not ServiceKind.FOS or state is None or state.maintenance:
+            return
+        if (state.role, state.peer.state, state.peer.role) != (STANDBY, "alive", ACTIVE):
+            return
+        services = [
+            Watched(info.key.removeprefix(FOS_KEY), self.book.sides.get(info.key), info.last_at)
+            for info in self.book.infos()
+            if info.key.startswith(FOS_KEY)
+        ]
+        now = self.clock.wall()
+        reason = reason_to_take_over(services, role_since=state.since, asked_at=self._asked_at, now=now)
+        if reason:
+            self._asked_at = now
+            self.events.add("role", "warning", f"{reason}: asking for the role")
+            with contextlib.suppress(Unavailable):  # it has gone just now, and will be asked again
+                self.pulse.command(PulseCommand(action="take_over", actor="lvsd", reason=reason))
+
     def _tell_health(self) -> None:
         """What the other director is told of this one's work, through pulse."""
         members = [member for pool in self.running.expansion.pools.values() for member in pool.members]
@@ -422,9 +446,9 @@ class Director:
         for change in changes:
             virtual, _, server = change.spec.key.partition("/")
             reason = f": {change.reason}" if change.reason else ""
-            self.events.add(
-                "server", severity, f"real server {server} of {virtual} ({change.spec.target}) is {word}{reason}", subject=virtual
-            )
+            service = change.spec.key.startswith(FOS_KEY)
+            what = f"failover service {server}" if service else f"real server {server} of {virtual}"
+            self.events.add("server", severity, f"{what} ({change.spec.target}) is {word}{reason}", subject=server if service else virtual)
 
     # --- what happened -------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lvscf.model import Config, Forwarding, GlobalSettings, HostDevice, Protocol, RealServer, Scheduler, ServiceKind, VirtualServer
+from app.lvscf.model import (
+    Config,
+    FailoverService,
+    Forwarding,
+    GlobalSettings,
+    HostDevice,
+    Protocol,
+    RealServer,
+    Scheduler,
+    ServiceKind,
+    VirtualServer,
+)
 from lvsagent.core.addresses import Address
 from lvsagent.core.desired import Expansion, Pool, awaited, clean, decide, decide_all, expand, host_names
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Timeouts
@@ -248,6 +259,16 @@ def test_one_address_asked_for_in_two_ways_the_first_wins_and_it_is_said() -> No
 def test_failover_services_leave_no_virtual_server_in_use() -> None:
     expansion = expanded(service=ServiceKind.FOS)
     assert (list(expansion.pools), expansion.addresses, list(expansion.named)) == ([], (), [KEY])
+
+
+def test_failover_services_have_addresses_and_checks() -> None:
+    ftp = FailoverService(name="ftp", active=True, address=HostDevice("192.0.2.101", "eth1:2"), vip_nmask="255.255.255.0", port=21)
+    off = FailoverService(name="off", address=HostDevice("192.0.2.102", "eth1:3"))
+    settings = GlobalSettings(service=ServiceKind.FOS)
+    expansion = expand(Config(globals=settings, failover=(ftp, off)), lambda _name: None)
+    assert [(one.address, one.prefix, one.label) for one in expansion.addresses] == [("192.0.2.101", 24, "eth1:2")]
+    assert [(spec.key, spec.target) for spec in expansion.checks] == [("failover service/ftp", "192.0.2.101:21")]
+    assert (list(expansion.pools), expansion.failed) == ([], {})
 
 
 def test_timeouts_are_those_given() -> None:
