@@ -97,6 +97,7 @@ class Director:
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
+        self._awaited = float("inf")
         self._working: asyncio.Future[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -212,7 +213,7 @@ class Director:
         clock = self._around.clock
         while True:
             self._beat_wake.clear()
-            due = self._machine.next_at(clock.now())
+            due = self._awaited = self._machine.next_at(clock.now())
             woken = await _wait(self._beat_wake, due - clock.now())
             if woken:
                 continue
@@ -294,6 +295,7 @@ class Director:
             self._change_service()
             self._save_or_say()
             self._wake.set()
+        if machine.next_at(self._around.clock.now()) < self._awaited:
             self._beat_wake.set()
         self._watch_split()
         if glance != self._glanced:
@@ -344,7 +346,6 @@ class Director:
             return
         self._open_links(self._configure)
         self._drive(Configured(self._settings(self._configure)))
-        self._beat_wake.set()
 
     def _settings(self, configure: PulseConfigure) -> Settings:
         return Settings(
