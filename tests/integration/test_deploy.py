@@ -191,3 +191,39 @@ def test_users_and_folders_can_be_made_from_the_files(tmp_path: Path) -> None:
     assert users["lvscheck"][6].endswith("nologin")
     state = tmp_path / "var/lib/piranha"
     assert (oct(state.stat().st_mode & 0o777), state.stat().st_uid) == ("0o700", int(users["lvsweb"][2]))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands' folder of an environment made as deploy/README.md says: pip's, not a checkout's."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "source")], check=True)
+    subprocess.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", str(folder / "piranha")], check=True)
+    pip = [str(folder / "piranha/bin/pip"), "install", "--quiet", "--constraint", "constraints.txt", "."]
+    done = subprocess.run(pip, cwd=folder / "source", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "piranha/bin"
+
+
+def test_what_pip_installs_has_every_page_and_picture_of_the_checkout(installed: Path) -> None:
+    show = "import app, pathlib; print(pathlib.Path(app.__file__).parent)"
+    done = subprocess.run([str(installed / "python"), "-c", show], capture_output=True, text=True, check=True, cwd=installed)
+    package = Path(done.stdout.strip())
+    assert package != ROOT / "app"
+    tracked = subprocess.run(["git", "ls-files", "app/templates", "app/static"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = tracked.stdout.split()
+    assert len(names) > 50
+    assert [name for name in names if not (package.parent / name).is_file()] == []
+
+
+@pytest.mark.parametrize("command", ["lvsagent", "lvsctl", "piranha-gui", "piranha-passwd"])
+def test_each_command_that_pip_installs_runs(installed: Path, command: str) -> None:
+    done = subprocess.run([str(installed / command), "--help"], capture_output=True, text=True, check=False, cwd=installed)
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower()
+
+
+def test_install_takes_the_commands_that_pip_made(installed: Path, tmp_path: Path) -> None:
+    install(tmp_path, "--bin-dir", str(installed))
+    units = (tmp_path / "usr/local/lib/systemd/system/lvsagent.service").read_text()
+    assert str(installed / "lvsagent") in units
