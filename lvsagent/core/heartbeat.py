@@ -39,7 +39,7 @@ DRIFT = 0.001
 _SIGNATURE_BYTES = 32
 _CONTEXT = b"director heartbeat 1"
 _HEAD = struct.Struct("!4sB")
-_BODY = struct.Struct("!4sBBBBBB16sQQI16sQ16sQIdddqIId24s32s")
+_BODY = struct.Struct("!4sBBBBBB16sQQI16sQ16sQIdddqIIdd24s32s")
 SIZE = _BODY.size + 2 * _SIGNATURE_BYTES
 
 _IDENTITIES = (UNKNOWN, PRIMARY, BACKUP)
@@ -77,7 +77,7 @@ class Datagram:
     """A beat on its way along ``path``.  ``stamp`` is in microseconds; ``count`` goes up by one with each datagram on this path.
 
     ``heard_ms``: how long ago its sender heard us on this path (``None``: never).  ``wall``: its sender's idea of the time of day.
-    ``name``: what its sender is called.
+    ``name``: what its sender is called.  ``yielded_s``: it gave its role up because both were active, for so long (0: it did not).
     """
 
     path: str
@@ -90,6 +90,7 @@ class Datagram:
     wall: float = 0.0
     version: str = ""
     name: str = ""
+    yielded_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def encode(datagram: Datagram, keys: Keys) -> bytes:
         _unsigned(beat.up),
         _unsigned(beat.total),
         datagram.wall,
+        datagram.yielded_s,
         datagram.version.encode(errors="replace")[:24],
         datagram.name.encode(errors="replace")[:32],
     )
@@ -183,9 +185,9 @@ def key_name(key: bytes) -> str:
 def _unpacked(body: bytes) -> Datagram | None:
     (
         _magic, _version, flags, identity, role, path, hears, boot_id, number, stamp, count, echo_of, echo, heard_boot_id, heard_number,
-        heard_ms, role_for_s, deadtime_s, keepalive_s, serial, up, total, wall, version, name,
+        heard_ms, role_for_s, deadtime_s, keepalive_s, serial, up, total, wall, yielded_s, version, name,
     ) = _BODY.unpack(body)  # fmt: skip
-    durations = (role_for_s, deadtime_s, keepalive_s, wall)
+    durations = (role_for_s, deadtime_s, keepalive_s, wall, yielded_s)
     if identity >= len(_IDENTITIES) or role >= len(_ROLES) or path >= len(PATHS) or not all(0 <= one < math.inf for one in durations):
         return None
     return Datagram(
@@ -213,6 +215,7 @@ def _unpacked(body: bytes) -> Datagram | None:
         wall=wall,
         version=_words(version),
         name=_words(name),
+        yielded_s=yielded_s,
     )
 
 

@@ -81,6 +81,7 @@ class Beats:
     ) -> None:
         self.last: Datagram | None = None
         self.version = self.name = ""
+        self.yielded_s = 0.0
         self._key_file = key_file
         self._clock = clock
         self._open_socket = open_socket
@@ -250,6 +251,7 @@ class Beats:
             wall=self._clock.wall(),
             version=self.version,
             name=self.name,
+            yielded_s=self.yielded_s,
         )
         link.socket.send(encode(datagram, self._keys))
 

@@ -34,6 +34,7 @@ from lvsagent.core.failover import (
     Stopping,
     Tick,
 )
+from lvsagent.core.failover_types import Cause
 from lvsagent.core.heartbeat import PATHS
 from lvsagent.core.identity import ACTIVE, STANDBY, STARTING, STOPPED, UNKNOWN
 from lvsagent.core.lateness import Lateness
@@ -92,6 +93,10 @@ class Director:
         self._trouble_words = ""
         self._unkeyed_said = False
         self._both_since: float | None = None
+        self._split_told = False
+        """By the machine, which has seen both active."""
+        self._peer_yielded_s = 0.0
+        self._role_at = around.clock.now()
         self._glanced: tuple[object, ...] = ()
         self._unwatched = ""
         self._last_said: PulseState | None = None
@@ -266,6 +271,7 @@ class Director:
         """Ask the machine and do what it says; what takes time is only begun."""
         if not self._begun:
             return
+        self._split_told = self._split_told and self._machine.role == ACTIVE and self._machine.both_active_since is None
         for command in self._machine.handle(event, self._around.clock.now()):
             self._obey(command)
         self._follow_machine()
@@ -280,6 +286,7 @@ class Director:
                 self._beats.send(beat, paths, times)
                 self._around.record.alive(self._around.clock.now())
             case Note(kind, severity, message):
+                self._split_told = self._split_told or kind == "split"
                 self._tell(_EVENT_KINDS.get(kind, kind), severity, message)
             case Remember(maintenance):
                 self._do_beside(lambda: self._around.maintenance.write(maintenance=maintenance))
@@ -291,6 +298,7 @@ class Director:
         changed = machine.role != self._role
         glance, self._reason = self._glance(), machine.reason
         if changed:
+            self._note_yielding()
             self._role, self._since = machine.role, self._around.clock.wall()
             self._change_service()
             self._save_or_say()
@@ -322,7 +330,27 @@ class Director:
             if self._role == STANDBY:
                 self._errands.begin(on_ceasing_to_be(self._configure))
 
+    def _note_yielding(self) -> None:
+        """Who yields at once, because the other one has the better right, never saw both active: it can tell all the same for how long."""
+        now = self._around.clock.now()
+        peer = self._machine.peer.beat
+        if self._role == ACTIVE and self._machine.cause is Cause.BOTH_ACTIVE and peer is not None:
+            self._beats.yielded_s = max(min(now - self._role_at, peer.role_for_s), 0.001)
+            self._tell_split(self._beats.yielded_s, "this one")
+        elif self._machine.role == ACTIVE:
+            self._beats.yielded_s = 0.0
+        self._role_at = now
+
+    def _tell_split(self, both_s: float, who: str) -> None:
+        if not self._split_told:
+            self._tell("role", "error", f"both directors were active for {both_s:.3g} s; {who} yielded")
+
     def _watch_split(self) -> None:
+        last, now = self._beats.last, self._around.clock.now()
+        yielded_s = last.yielded_s if last else 0.0
+        if yielded_s and yielded_s != self._peer_yielded_s and self._role == ACTIVE and self._role_at < now - yielded_s:
+            self._tell_split(yielded_s, "the other")
+        self._peer_yielded_s = yielded_s
         since = self._machine.both_active_since
         if since is not None and self._both_since is None:
             peer = self._machine.peer.beat

@@ -54,6 +54,7 @@ datagrams = st.builds(
     heard_ms=st.none() | st.integers(0, 2**32 - 2),
     keepalive_s=seconds,
     wall=seconds,
+    yielded_s=seconds,
     version=st.text("0123456789.abc", max_size=24),
     name=st.text("abcdef-", max_size=32),
 )
