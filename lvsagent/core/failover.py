@@ -222,14 +222,15 @@ class Machine:
             return
         believe = self._peer_dead() or (before is not None and before.role == STOPPED) or (self.role == ACTIVE and not self.confirmed)
         fresh_boot = before is None or before.boot_id != beat.boot_id
-        if self.peer.take(event.path, beat, self._lived, believe=believe):
-            if beat.identity == self.settings.identity and self._twin != beat.boot_id:
-                self._twin = beat.boot_id
-                self._note("problem", "error", f"both directors say that they are the {beat.identity}: see node in agent.toml")
-        elif not fresh_boot:
+        taken = self.peer.take(event.path, beat, self._lived, believe=believe)
+        if not taken and not fresh_boot:
             return
+        if taken and beat.identity == self.settings.identity and self._twin != beat.boot_id:
+            self._twin = beat.boot_id
+            self._note("problem", "error", f"both directors say that they are the {beat.identity}: see node in agent.toml")
         contested = beat.role == ACTIVE and self.role == ACTIVE
-        if (fresh_boot or contested) and now - self._sent_at >= self.settings.keepalive_s / 4:
+        rested = now - self._sent_at >= self.settings.keepalive_s / 4
+        if (taken and fresh_boot) or (rested and (fresh_boot or contested)):
             self._say = max(self._say, 1)
 
     # --- what operators say ----------------------------------------------------------------------------------------------------
@@ -371,10 +372,10 @@ class Machine:
         return _Verdict(STANDBY, Cause.UNDECIDED, "nobody is active, and it is the other director's turn")
 
     def _change(self, verdict: _Verdict, now: float) -> None:
+        if self.role == ACTIVE and self._contested():
+            self._part(now)
         before, self.role = self.role, verdict.role
         self.cause, self.reason = verdict.cause, verdict.why
-        if before == ACTIVE and self.both_active_since is not None:
-            self._tell_split(now, "this one")
         self.since, self._role_lived = now, self._lived
         self._role_mark = self._number + 1
         self.confirmed = verdict.cause is not Cause.ADOPTED
@@ -424,16 +425,30 @@ class Machine:
     def _watch_peer(self, now: float) -> None:
         """Say what changed about it: alive or dead, both active or no longer."""
         state = self.peer_state
-        peer = self.peer.beat
         if state != self._peer_was and {state, self._peer_was} & {"alive", "dead"}:
             words = {"alive": "the other director is heard", "dead": "the other director is silent"}.get(state, "no other director")
             self._note("peer", "info" if state == "alive" else "warning", words)
         self._peer_was = state
-        if self.role == ACTIVE and state == "alive" and peer is not None and peer.role == ACTIVE:
-            if self.both_active_since is None:
-                self.both_active_since = now - min(now - self.since, peer.role_for_s)
+        if self._contested():
+            self._count_split(now)
         elif self.both_active_since is not None:
             self._tell_split(now, "the other")
+
+    def _contested(self) -> bool:
+        peer = self.peer.beat
+        return self.role == ACTIVE and peer is not None and peer.role == ACTIVE and not self._peer_dead()
+
+    def _part(self, now: float) -> None:
+        """Last words as an active director, so that the one that keeps the role learns that there were two, and since when."""
+        self._count_split(now)
+        if self.paired and self.settings.paths:
+            self._number += 1
+            self._out.append(Send(self._beat(now), self.settings.paths, SAID_AT_ONCE))
+        self._tell_split(now, "this one")
+
+    def _count_split(self, now: float) -> None:
+        if self.both_active_since is None and self.peer.beat is not None:
+            self.both_active_since = now - min(now - self.since, self.peer.beat.role_for_s)
 
     def _tell_split(self, now: float, who: str) -> None:
         both_s = now - (self.both_active_since if self.both_active_since is not None else now)

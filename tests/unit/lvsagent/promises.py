@@ -6,7 +6,7 @@
    datagram that it got from the other.
 3. No role changes without its cause having happened.
 4. After everything is healed, one is active within deadtime + 2 × keepalive, and it stays the same one.
-5. A director that has run and been active all along does not make way for one that slept through a dead time and has just woken.
+5. A director that has run and been active for a dead time does not make way for one that slept through one and has just woken.
 
 A machine runs when it is told the time; how late it may be told is added to each limit.
 """
@@ -224,7 +224,11 @@ class Promises:
     def _check_sleeper(self, who: int) -> None:
         woke_at, now = self._slept_until[1 - who], self._world.now
         watching_since = max(self._ran_since[who], self._active_since[who])
-        if watching_since < woke_at and woke_at == self._ran_since[1 - who] and now - woke_at < self._world.deadtime_s:
+        if (
+            watching_since < woke_at - self._world.deadtime_s
+            and woke_at == self._ran_since[1 - who]
+            and now - woke_at < self._world.deadtime_s
+        ):
             names = [node.name for node in self._world.nodes]
             self._break(f"5: {names[who]} was active and made way for {names[1 - who]}, which had slept until {woke_at:.3f}")
 
