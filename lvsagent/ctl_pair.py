@@ -70,12 +70,9 @@ def role_values(state: State) -> dict[str, Any]:
 
 def role_text(state: State) -> str:
     """A line about each director."""
-    own, peer = state.role, state.peer
-    what = f"{own.role}, in maintenance" if own.maintenance else own.role
-    lines = [f"{ctl_text.moment(state.at)}  {state.host} ({own.identity}): {what} since {ctl_text.moment(own.since)}: {own.reason}"]
-    if peer.state != "none":
-        peer_role = f", {peer.role}" if peer.role and peer.state == "alive" else ""
-        lines.append(f"                     the other ({peer.name or peer.address}): {peer.state}{peer_role}")
+    own = state.role
+    head = f"{ctl_text.moment(state.at)}  {state.host} ({own.identity}): {ctl_text.role_words(state)} since {ctl_text.moment(own.since)}"
+    lines = [f"{head}: {own.reason}", *(f"                     {line}" for line in ctl_text.peer_lines(state))]
     return "".join(f"{ctl_text.safe(line)}\n" for line in lines)
 
 

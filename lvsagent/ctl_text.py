@@ -78,6 +78,8 @@ def status_values(state: State) -> dict[str, Any]:
         "addresses": [msgspec.to_builtins(address) for address in state.role.addresses],
         "processes": [_process_values(process) for process in state.processes],
         "virtual_servers": [_virtual_values(virtual) for virtual in state.virtual_servers],
+        "maintenance": state.role.maintenance,
+        "links": [msgspec.to_builtins(link) for link in state.role.links],
         "peer": None if state.peer.state == "none" else msgspec.to_builtins(state.peer),
         "alerts": [msgspec.to_builtins(alert) for alert in state.alerts],
     }
@@ -123,7 +125,8 @@ def _real_values(real: RealServerState) -> dict[str, Any]:
 def status_text(state: State) -> str:
     """The director, its processes, its virtual servers with their real servers, and what is wrong."""
     head = [
-        f"{state.host}: {state.role.identity}, {state.role.role} ({state.role.reason})",
+        f"{state.host}: {state.role.identity}, {role_words(state)} ({state.role.reason})",
+        *peer_lines(state),
         f"lvs.cf: {state.config.path}, serial {state.config.serial}, "
         + ("in force" if state.config.in_step else f"not in force: {state.config.reason}"),
         f"data plane: {state.data_plane.kind}, {state.data_plane.state}"
@@ -142,6 +145,22 @@ def status_text(state: State) -> str:
     if state.alerts:
         parts.append("".join(f"{alert.severity}: {safe(alert.message)}\n" for alert in state.alerts))
     return "\n".join(parts)
+
+
+def role_words(state: State) -> str:
+    """This director's role, and that it is kept from being active."""
+    return f"{state.role.role}, in maintenance" if state.role.maintenance else state.role.role
+
+
+def peer_lines(state: State) -> list[str]:
+    """The other director and the ways to it; nothing without one."""
+    peer = state.peer
+    if peer.state == "none":
+        return []
+    heard = f", {peer.role}, serial {peer.serial}, {peer.up} of {peer.total} real servers up" if peer.state == "alive" else ""
+    heard += ", in maintenance" if peer.maintenance else ""
+    links = ", ".join(f"{link.name} {link.state}" for link in state.role.links) or "no links"
+    return [f"the other director {peer.name or peer.address}: {peer.state}{heard}; heartbeat: {links}"]
 
 
 def _processes_text(processes: Sequence[ProcessInfo]) -> str:

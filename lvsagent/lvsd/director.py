@@ -17,14 +17,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from app.lvscf import diff, ip_of
-from app.lvscf.model import ServiceKind
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
-from lvsagent.api.contract import BadRequest, Invalid, NotFound, Stale, Unavailable, Write
+from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, clean, host_names
-from lvsagent.core.identity import ACTIVE, STANDBY, identify, redundancy_wanted
-from lvsagent.core.operator import ACTIONS, Standing, why_not
+from lvsagent.core.identity import identify
 from lvsagent.core.root_commands import permitted
-from lvsagent.core.services import Watched, reason_to_take_over
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
@@ -32,14 +29,15 @@ from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
-from lvsagent.lvsd.pairing import pulse_configuration, takes_traffic
+from lvsagent.lvsd.one_of_two import OneOfTwo
+from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.traffic import Traffic
-from lvsagent.messages import PulseCommand, PulseEvent, PulseHealth
+from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
 from lvsagent.settings import AgentSettings
-from lvsagent.wire import CheckInfo, FailoverRequest, Receipt
+from lvsagent.wire import CheckInfo, Receipt
 
 T = TypeVar("T")
 
@@ -78,8 +76,9 @@ class Director:
         self.rehearsals = RehearsalBook(settings.state_dir / "rehearsals.jsonl")
         self.traffic = Traffic()
         self.supervisor = Supervisor(settings)
-        self.pulse = Pulse(settings, self._pulse_said, self._follow_role)
+        self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
+        self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -89,7 +88,6 @@ class Director:
         self._stamp = Stamp()
         self._plane_reason = ""
         self._failure = ""
-        self._asked_at = float("-inf")
         self._writing = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
@@ -112,8 +110,8 @@ class Director:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.look_at_disk()
         self._note(await self.keeper.reconcile())
-        self._tell_health()
-        self._watch_services()
+        self.pair.tell_health(fit=self.keeper.info is not None)
+        self.pair.watch_services(self.clock.wall())
         now = self.clock.now()
         if self.traffic.due(now):
             self.traffic.sample(self.keeper.have, now)
@@ -122,7 +120,7 @@ class Director:
     async def settle(self) -> None:
         """Let the table follow the health that has changed."""
         self._note(await self.keeper.settle())
-        self._tell_health()
+        self.pair.tell_health(fit=self.keeper.info is not None)
         if len(self.book.sides) <= SAVED_AT_ONCE:
             self.book.save()
 
@@ -320,11 +318,11 @@ class Director:
         expansion = configuration.expansion
         self.identity = self._whoami()
         self.book.configure(expansion.checks)
-        self._follow_role()
+        self.pair.configure(configuration, self.identity)
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))
-        self._tell_health()
+        self.pair.tell_health(fit=self.keeper.info is not None)
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
             self._in_background(self._keep_applied(configuration.file))
@@ -351,78 +349,12 @@ class Director:
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         return {host: address for host in hosts if host and (address := self.names.address(host))}
 
-    def failover(self, request: FailoverRequest) -> None:
-        """Pass an operator's word on to pulse.  Raises BadRequest, Unavailable."""
-        if request.action not in ACTIONS:
-            raise BadRequest(f"action is one of {', '.join(ACTIONS)}, not {request.action}")
-        state = self.pulse.state
-        if state is None:
-            raise Unavailable("pulse is not running: the role cannot be changed")
-        standing = Standing(
-            redundant=redundancy_wanted(self.running.config.globals),
-            role=state.role,
-            maintenance=state.maintenance,
-            peer=state.peer.state,
-            peer_maintenance=state.peer.maintenance,
-        )
-        if reason := why_not(request.action, standing):
-            raise Unavailable(reason)
-        self.pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
-        because = f": {request.reason}" if request.reason else ""
-        self.events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
-
     def _whoami(self) -> str:
         settings = self.running.config.globals
         resolved = self.resolved()
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         addresses = [address for host in hosts if host and (address := resolved.get(host) or ip_of(host))]
         return identify(self.settings.node, settings, [address for address in addresses if is_local(address)], resolved)
-
-    def _follow_role(self) -> None:
-        """Traffic and checks as the role wants them; pulse has spoken, or lvs.cf is another."""
-        state, role = self.pulse.state, self.pulse.last_role
-        takes = takes_traffic(self.identity, redundant=redundancy_wanted(self.running.config.globals), role=role)
-        self.gate.want(takes=takes, peer_comes=bool(state and state.peer.state == "alive" and state.peer.role != ACTIVE))
-        checks = self.running.expansion.checks
-        if role == STANDBY and not self.settings.standby_checks:
-            self.nanny.configure(())
-            self.book.assume_up()
-        else:
-            self.nanny.configure(checks)
-
-    def _watch_services(self) -> None:
-        """``service = fos``: the standby, as long as it hears the active one (its own network is whole), watches the services there."""
-        state = self.pulse.state
-        if self.running.config.globals.service is not ServiceKind.FOS or state is None or state.maintenance:
-            return
-        if (state.role, state.peer.state, state.peer.role) != (STANDBY, "alive", ACTIVE):
-            return
-        services = [
-            Watched(info.key.removeprefix(FOS_KEY), self.book.sides.get(info.key), info.last_at)
-            for info in self.book.infos()
-            if info.key.startswith(FOS_KEY)
-        ]
-        now = self.clock.wall()
-        reason = reason_to_take_over(services, role_since=state.since, asked_at=self._asked_at, now=now)
-        if reason:
-            self._asked_at = now
-            self.events.add("role", "warning", f"{reason}: asking for the role")
-            with contextlib.suppress(Unavailable):  # it has gone just now, and will be asked again
-                self.pulse.command(PulseCommand(action="take_over", actor="lvsd", reason=reason))
-
-    def _tell_health(self) -> None:
-        """What the other director is told of this one's work, through pulse."""
-        members = [member for pool in self.running.expansion.pools.values() for member in pool.members]
-        resting = self.pulse.last_role == STANDBY and not self.settings.standby_checks
-        self.pulse.healthy(
-            PulseHealth(
-                serial=self.running.serial,
-                up=sum(not member.checked or self.book.sides.get(member.check) is True for member in members),
-                total=len(members),
-                fit=self.keeper.info is not None,
-                checks_done=resting or self.book.all_checked(),
-            )
-        )
 
     def _pulse_said(self, event: PulseEvent) -> None:
         self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)

@@ -52,16 +52,17 @@ class Supervisor:
 class Pulse:
     """pulse: told the addresses, the pair and the health; heard about the role.
 
-    ``last_role`` is what it said last, also while it is away: a pulse that is being restarted has not changed its role.
+    ``on_state`` is called when it has spoken.  ``last_role`` is what it said last, also while it is away: a pulse that is being restarted
+    has not changed its role.
     """
 
-    def __init__(self, settings: AgentSettings, on_event: Callable[[PulseEvent], None], on_state: Callable[[], None]) -> None:
+    def __init__(self, settings: AgentSettings, on_event: Callable[[PulseEvent], None]) -> None:
         self.state: PulseState | None = None
         self.last_role = ""
         self._configure: PulseConfigure | None = None
         self._health: PulseHealth | None = None
         self._on_event = on_event
-        self._on_state = on_state
+        self.on_state: Callable[[], None] = lambda: None
         self.channel = ChannelClient(
             settings.pulse_socket, decode=FromPulse, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
         )
@@ -98,7 +99,7 @@ class Pulse:
     def _heard(self, message: PulseState | PulseEvent) -> None:
         if isinstance(message, PulseState):
             self.state, self.last_role = message, message.role
-            self._on_state()
+            self.on_state()
         else:
             self._on_event(message)
 

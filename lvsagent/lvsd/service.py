@@ -60,7 +60,7 @@ class LvsdService:
 
     def failover(self, request: FailoverRequest) -> None:
         """An operator's word about the role."""
-        self._director.failover(request)
+        self._director.pair.failover(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lvsagent.ctl_pair import history_text, rehearsal_text, role_text, role_values
+from lvsagent.ctl_text import status_text
 from lvsagent.wire import Rehearsal
 from tests.fakes.agent import FakeAgent
 
@@ -27,7 +28,8 @@ def test_a_line_for_each_director() -> None:
     agent.maintenance = True
     own, other = role_text(agent.state()).splitlines()
     assert "lefty (primary): active, in maintenance since" in own
-    assert "the other (righty): alive, standby" in other
+    assert "the other director righty: alive, standby, serial 7, 3 of 3 real servers up; heartbeat: public up, private up" in other
+    assert other.strip() in status_text(agent.state())
 
 
 def test_one_line_without_a_peer_and_values_for_programs() -> None:
