@@ -125,7 +125,7 @@ def test_a_neighbour_that_ignores_gratuitous_arp_finds_the_vip_by_its_shared_mac
     assert cluster.names(6) == dict.fromkeys(lab.NUMBERS, 2)
     assert neighbour_of_client() == SHARED["eth1"]
     for deaf in ("client", *lab.NUMBERS):
-        pin_neighbours(deaf)
+        two_directors.pin_neighbours(deaf)
     on("lefty", give_up(addresses))
     assert on("lefty", KernelVirtualMac().have(SHARED, up=False)) == ()
     assert on("righty", KernelVirtualMac().have(SHARED, up=True)) == ()
@@ -142,11 +142,3 @@ def test_a_neighbour_that_ignores_gratuitous_arp_finds_the_vip_by_its_shared_mac
 def connect_within(limit_s: float) -> None:
     with net.namespace("client"):
         socket.create_connection((lab.VIP, 80), limit_s).close()
-
-
-def pin_neighbours(name: str) -> None:
-    """What this one knows of its neighbours it will never change."""
-    with net.namespace(name):
-        entries = json.loads(net.output("ip", "-json", "neighbour", "show", "dev", "eth0"))
-        found = {entry["dst"]: entry["lladdr"] for entry in entries if "lladdr" in entry and ":" not in entry["dst"]}
-        net.ip(*(f"neighbour replace {address} lladdr {hardware} dev eth0 nud permanent" for address, hardware in found.items()))

@@ -13,6 +13,7 @@ their way; a stopped director has its processes stopped in their tracks while it
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -69,7 +70,9 @@ def running() -> Iterator[lab.Cluster]:
         try:
             yield cluster
         finally:
-            net.ip("netns delete righty")
+            # By hand: a connection that was cut keeps its namespace, and so its cables, for a while.
+            cables = [f"{name}-priv" for name in (*DIRECTORS, *lab.NUMBERS)] + [f"{name}-pub" for name in (*DIRECTORS, "client")]
+            net.ip(*(f"link delete {cable}" for cable in cables), "netns delete righty")
 
 
 def cut(name: str, *bridges: str) -> None:
@@ -103,6 +106,15 @@ def holders(address: str) -> list[str]:
             if f" {address}/" in net.output("ip", "-oneline", "address"):
                 found.append(name)
     return found
+
+
+def pin_neighbours(name: str) -> list[str]:
+    """What this one knows of its neighbours it will not change any more; the addresses."""
+    with net.namespace(name):
+        entries = json.loads(net.output("ip", "-json", "neighbour", "show", "dev", "eth0"))
+        found = {entry["dst"]: entry["lladdr"] for entry in entries if "lladdr" in entry and ":" not in entry["dst"]}
+        net.ip(*(f"neighbour replace {address} lladdr {hardware} dev eth0 nud permanent" for address, hardware in found.items()))
+    return list(found)
 
 
 # --- the agents ----------------------------------------------------------------------------------------------------------------
