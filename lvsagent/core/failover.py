@@ -373,7 +373,8 @@ class Machine:
 
     def _change(self, verdict: _Verdict, now: float) -> None:
         if self.role == ACTIVE and self._contested():
-            self._part(now)
+            self._count_split(now)
+            self._tell_split(now, "this one")
         before, self.role = self.role, verdict.role
         self.cause, self.reason = verdict.cause, verdict.why
         self.since, self._role_lived = now, self._lived
@@ -437,14 +438,6 @@ class Machine:
     def _contested(self) -> bool:
         peer = self.peer.beat
         return self.role == ACTIVE and peer is not None and peer.role == ACTIVE and not self._peer_dead()
-
-    def _part(self, now: float) -> None:
-        """Last words as an active director, so that the one that keeps the role learns that there were two, and since when."""
-        self._count_split(now)
-        if self.paired and self.settings.paths:
-            self._number += 1
-            self._out.append(Send(self._beat(now), self.settings.paths, SAID_AT_ONCE))
-        self._tell_split(now, "this one")
 
     def _count_split(self, now: float) -> None:
         if self.both_active_since is None and self.peer.beat is not None:
