@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from werkzeug.datastructures import MultiDict
-
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
+from app.forms.base import About, Group, Setting, device_of, host_of
+from app.forms.targets import BlockForm
 from app.forms.values import MASKS, Device, Flag, Host, Line, Mask, Number
 from app.lvscf.model import Config, FailoverService
 from app.refs import Ref, index_of, replaced
@@ -20,8 +19,10 @@ _DEVICE = device_of("address")
 _ROOT = "Runs as root, and only when agent.toml lists exactly this line in root_commands."
 
 
-class FailoverForm(ScreenForm):
+class FailoverForm(BlockForm):
     """Edits one ``failover`` block, found by its name."""
+
+    blocks = "failover"
 
     groups = (
         Group("Where clients arrive", ("name", "vip", "vip_nmask", "device", "port")),
@@ -88,28 +89,6 @@ class FailoverForm(ScreenForm):
             keyword="use_regex", control="checkbox", piranha="off", help="POSIX extended, found anywhere in the first 4 KiB of the answer."
         ),
     )
-
-    ref: Ref
-
-    @classmethod
-    def from_config(cls, config: Config, ref: Ref, etag: str = "") -> FailoverForm:
-        form = cls()
-        form.ref = ref
-        form.start(config, etag)
-        return form
-
-    @classmethod
-    def from_post(cls, config: Config, ref: Ref, formdata: MultiDict[str, str]) -> FailoverForm:
-        form = cls()
-        form.ref = ref
-        form.take(config, formdata)
-        return form
-
-    def target(self, config: Config) -> Any:
-        return config.failover[index_of(config.failover, self.ref)]
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, failover=replaced(config.failover, index_of(config.failover, self.ref), target))
 
     def check(self) -> None:
         self.check_pair("vip", "device", "A failover service needs", "eth1:1")

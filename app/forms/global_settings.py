@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
+from app.forms.base import About, Group, Setting, device_of, host_of
+from app.forms.targets import GlobalsForm
 from app.forms.values import MASKS, Choice, Device, Host, Mask, Number
-from app.lvscf.model import Config, Forwarding, ServiceKind
+from app.lvscf.model import Forwarding, ServiceKind
 
 NETWORKS = ((Forwarding.NAT.value, "NAT"), (Forwarding.DIRECT.value, "Direct Routing"), (Forwarding.TUNNEL.value, "Tunneling"))
 RSH_REFUSED = "rsh is refused: it sends what it reads and the commands it runs in the clear, to whoever answers. Choose ssh."
@@ -19,7 +17,7 @@ _ROUTER_HOST = host_of("nat_router")
 _ROUTER_DEVICE = device_of("nat_router")
 
 
-class GlobalSettingsForm(ScreenForm):
+class GlobalSettingsForm(GlobalsForm):
     """Edits ``Config.globals``."""
 
     groups = (
@@ -116,18 +114,6 @@ class GlobalSettingsForm(ScreenForm):
             help="An alias on the inner interface, such as eth0:1.",
         ),
     )
-
-    @classmethod
-    def from_config(cls, config: Config, etag: str = "") -> GlobalSettingsForm:
-        form = cls()
-        form.start(config, etag)
-        return form
-
-    def target(self, config: Config) -> Any:
-        return config.globals
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, globals=target)
 
     def check(self) -> None:
         self.check_pair("nat_router_ip", "nat_router_device", "The NAT router needs", "eth0:1")

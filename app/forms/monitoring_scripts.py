@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
-from werkzeug.datastructures import MultiDict
-
-from app.forms.base import About, Group, ScreenForm, Setting
+from app.forms.base import About, Group, Setting
+from app.forms.targets import BlockForm
 from app.forms.values import Flag, Line
-from app.lvscf.model import Config
-from app.refs import Ref, index_of, replaced
 
 BLANKING = {"NO SEND PROGRAM": "send_program", "BLANK SEND": "send", "BLANK EXPECT": "expect"}
 """Piranha's three buttons: which field each of them empties."""
 
 
-class MonitoringScriptsForm(ScreenForm):
+class MonitoringScriptsForm(BlockForm):
     """Edits the check of one ``virtual`` block; the text is what stands between the quotes in lvs.cf."""
 
     groups = (Group("", ("send_program", "send", "expect", "use_regex")),)
@@ -58,28 +52,6 @@ class MonitoringScriptsForm(ScreenForm):
             keyword="use_regex", control="checkbox", piranha="off", help="POSIX extended, found anywhere in the first 4 KiB of the answer."
         ),
     )
-
-    ref: Ref
-
-    @classmethod
-    def from_config(cls, config: Config, ref: Ref, etag: str = "") -> MonitoringScriptsForm:
-        form = cls()
-        form.ref = ref
-        form.start(config, etag)
-        return form
-
-    @classmethod
-    def from_post(cls, config: Config, ref: Ref, formdata: MultiDict[str, str]) -> MonitoringScriptsForm:
-        form = cls()
-        form.ref = ref
-        form.take(config, formdata)
-        return form
-
-    def target(self, config: Config) -> Any:
-        return config.virtual[index_of(config.virtual, self.ref)]
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, self.ref), target))
 
     def check(self) -> None:
         expect, program = self.setting("expect"), self.setting("send_program")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from app.forms.base import About, Group, ScreenForm, Setting
+from app.forms.base import About, Group, Setting
+from app.forms.targets import GlobalsForm
 from app.forms.values import Device, Flag, Host, Number, Seconds
 from app.lvscf.model import NO_ADDRESS, Config, GlobalSettings
 
@@ -14,7 +14,7 @@ RESET_VALUES = GlobalSettings(keepalive=6, deadtime=18, heartbeat_port=539)
 RESET_FIELDS = ("keepalive", "deadtime", "heartbeat_port", "monitor_links", "syncdaemon", "syncd_iface", "syncd_id")
 
 
-class RedundancyForm(ScreenForm):
+class RedundancyForm(GlobalsForm):
     """Edits the redundancy half of ``Config.globals``; ENABLE and DISABLE are ``switched``."""
 
     groups = (
@@ -80,18 +80,6 @@ class RedundancyForm(ScreenForm):
         Number(0, 255, "number"),
         About(keyword="syncd_id", piranha="0", help="The same on both directors; another one for each pair on the same network."),
     )
-
-    @classmethod
-    def from_config(cls, config: Config, etag: str = "") -> RedundancyForm:
-        form = cls()
-        form.start(config, etag)
-        return form
-
-    def target(self, config: Config) -> Any:
-        return config.globals
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, globals=target)
 
     def check(self) -> None:
         keepalive, deadtime = self.setting("keepalive"), self.setting("deadtime")

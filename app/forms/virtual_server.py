@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from werkzeug.datastructures import MultiDict
-
-from app.forms.base import About, Group, ScreenForm, Setting, device_of, host_of
+from app.forms.base import About, Group, Setting, device_of, host_of
+from app.forms.targets import BlockForm
 from app.forms.values import MASKS, Choice, Device, Host, Line, Mask, Number
 from app.lvscf.model import Config, Protocol, Scheduler, VirtualServer
 from app.refs import Ref, index_of, replaced
@@ -58,7 +57,7 @@ class _Quiesce(Choice):
         return bool(text)
 
 
-class VirtualServerForm(ScreenForm):
+class VirtualServerForm(BlockForm):
     """Edits one ``virtual`` block, found by its name."""
 
     groups = (
@@ -151,28 +150,6 @@ class VirtualServerForm(ScreenForm):
         Host(names=False, required=False),
         About(keyword="sorry_server", piranha="blank", help="Gets the traffic when no real server is left, on the virtual server's port."),
     )
-
-    ref: Ref
-
-    @classmethod
-    def from_config(cls, config: Config, ref: Ref, etag: str = "") -> VirtualServerForm:
-        form = cls()
-        form.ref = ref
-        form.start(config, etag)
-        return form
-
-    @classmethod
-    def from_post(cls, config: Config, ref: Ref, formdata: MultiDict[str, str]) -> VirtualServerForm:
-        form = cls()
-        form.ref = ref
-        form.take(config, formdata)
-        return form
-
-    def target(self, config: Config) -> Any:
-        return config.virtual[index_of(config.virtual, self.ref)]
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, self.ref), target))
 
     def check(self) -> None:
         self.check_pair("vip", "device", "A virtual address needs", "eth1:1")
