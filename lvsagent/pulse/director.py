@@ -98,7 +98,7 @@ class Director:
         self._peer_yielded_s = 0.0
         self._role_at = around.clock.now()
         self._glanced: tuple[object, ...] = ()
-        self._unwatched = ""
+        self._unwatched = self._unsaved = ""
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -132,7 +132,7 @@ class Director:
             reason=self._reason,
             addresses=list(holder.states),
             announced_at=holder.announced_at,
-            problems=[self._trouble_words] if self._trouble_words else [*self._follower.problems, *self._beat_problems()],
+            problems=[self._trouble_words] if self._trouble_words else [*self._follower.problems, *self._own_problems()],
             maintenance=machine.maintenance,
             links=self._beats.infos(self._silent_after_s()),
             takeover_s=self._silent_after_s() if machine.paired else 0.0,
@@ -179,6 +179,8 @@ class Director:
         await self._watch_links()
         await self._follower.step(self._goal())
         self._look_at_feed()
+        if self._unsaved:
+            self._save()
         self._trouble_words = ""
         self._say_state()
 
@@ -301,7 +303,7 @@ class Director:
             self._note_yielding()
             self._role, self._since = machine.role, self._around.clock.wall()
             self._change_service()
-            self._save_or_say()
+            self._save()
             self._wake.set()
         if machine.next_at(self._around.clock.now()) < self._awaited:
             self._beat_wake.set()
@@ -363,7 +365,7 @@ class Director:
 
     def _configured(self, message: PulseConfigure) -> None:
         before, self._configure = self._configure, message
-        self._save_or_say()
+        self._save()
         if self._begun and message != before:
             self._apply_settings()
         elif not self._begun:
@@ -452,9 +454,9 @@ class Director:
             self._feed = ready
             self._drive(FeedReady(ready))
 
-    def _beat_problems(self) -> list[str]:
+    def _own_problems(self) -> list[str]:
         problems = self._beats.problems() if self._machine.paired else []
-        return [*problems, self._unwatched] if self._unwatched else problems
+        return [*problems, *(words for words in (self._unwatched, self._unsaved) if words)]
 
     # --- what goes out ---------------------------------------------------------------------------------------------------------
 
@@ -481,13 +483,8 @@ class Director:
             self._tell("problem", "error", message)
         self._say_state()
 
-    def _save_or_say(self) -> None:
-        try:
-            self._save()
-        except AdapterError as error:
-            self._trouble(str(error))
-
     def _save(self) -> None:
+        """A record that cannot be written keeps nobody from serving; it is tried again at every look."""
         follower = self._follower
         record = Record(
             role=self._role,
@@ -497,10 +494,13 @@ class Director:
             sync=follower.sync,
             virtual_mac=follower.virtual_mac,
         )
+        before, self._unsaved = self._unsaved, ""
         try:
             self._around.record.save(record)
         except OSError as error:
-            raise AdapterError(f"the record of addresses cannot be written: {error.strerror}") from error
+            self._unsaved = f"the record of addresses cannot be written: {(error.strerror or str(error)).lower()}"
+        if self._unsaved and not before:
+            self._tell("problem", "error", f"{self._unsaved}; if pulse is killed now, it will not know which are its own")
 
     def _do_beside(self, work: Callable[[], None]) -> None:
         """In a thread: a disk may take its time."""

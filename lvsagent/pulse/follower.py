@@ -29,7 +29,7 @@ class Goal:
 
 
 class Follower:
-    """``save`` writes the record; it raises AdapterError when that cannot be done."""
+    """``save`` writes the record."""
 
     def __init__(self, around: Surroundings, last: Record, save: Callable[[], None], tell: Tell) -> None:
         self._around = around
@@ -48,7 +48,7 @@ class Follower:
         )
 
     async def step(self, goal: Goal) -> None:
-        """Have everything as the role wants it.  Raises AdapterError when the interfaces or the record do not answer."""
+        """Have everything as the role wants it.  Raises AdapterError when the interfaces do not answer."""
         if not goal.undecided:
             active = goal.role == ACTIVE
             if active:

@@ -26,7 +26,7 @@ class Tell(Protocol):
 
 
 class AddressHolder:
-    """``own`` writes down what is ours, before it is; it raises AdapterError when that cannot be done."""
+    """``own`` writes down what is ours, before it is."""
 
     def __init__(
         self,

@@ -283,17 +283,21 @@ def test_a_damaged_record_is_no_reason_not_to_start(host: Host, damage: bytes) -
     assert host.boot().state().role == "starting"
 
 
-async def test_when_the_record_cannot_be_written_no_address_is_added(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_record_that_cannot_be_written_keeps_nobody_from_serving(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     director = host.boot()
-    director.handle(configure(VIP))
 
     def full(record: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(director._around.record, "save", full)
-    with pytest.raises(AdapterError, match="No space left"):
-        await director.step()
-    assert host.links.present == {OWN}
+    with monkeypatch.context() as patch:
+        patch.setattr(director._around.record, "save", full)
+        await told(director, configure(VIP))
+    assert VIP in host.links.present
+    assert "no space left on device" in host.state().problems[0]
+    assert len([message for message in host.events() if "no space left" in message]) == 1
+    await director.step()
+    assert host.state().problems == []
+    assert RecordFile(host.folder / "pulse.json", host.folder / "boot_id").load().owned == (VIP,)
 
 
 async def test_a_refused_address_is_said_once_in_words_and_tried_again(host: Host) -> None:
