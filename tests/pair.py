@@ -45,7 +45,7 @@ heartbeat_port = {heartbeat_port}
 keepalive = {keepalive}
 deadtime = {deadtime}
 network = nat
-{more}virtual http {{
+virtual http {{
      active = 1
      address = {vip} lo:1
      vip_nmask = 255.255.255.255
@@ -202,8 +202,8 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def running_pair(more: str = "", *, agent_keys: str = "", key: bool = True, deadtime_s: float = DEADTIME_S) -> Iterator[Pair]:
-    """Both agents, started one after the other so that lefty is active; ``more`` are lines for lvs.cf, ``agent_keys`` for agent.toml."""
+def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = DEADTIME_S, at_once: bool = False) -> Iterator[Pair]:
+    """Both agents, lefty first so that it is active (unless ``at_once``); ``agent_keys`` are lines for agent.toml."""
     with tempfile.TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, contextlib.ExitStack() as stack:
         path = Path(name)
         path.chmod(0o755)
@@ -217,7 +217,6 @@ def running_pair(more: str = "", *, agent_keys: str = "", key: bool = True, dead
             heartbeat_port=_free_udp_port(),
             keepalive=KEEPALIVE_S,
             deadtime=deadtime_s,
-            more=more,
             servers="".join(SERVER.format(name=server, address=address, port=web) for server, address in REAL_SERVERS.items()),
             **ADDRESSES,
         )
@@ -229,8 +228,9 @@ def running_pair(more: str = "", *, agent_keys: str = "", key: bool = True, dead
                 take_key_file(path / "key", side.folder / "heartbeat.key")
         pair = Pair(sides[0], sides[1], 80 + offset)
         try:
-            for side in sides:
-                side.start()
+            pair.lefty.start()
+            until(lambda: at_once or pair.lefty.role() == "active" or pair.lefty.ended(), 30, pair.words)
+            pair.righty.start()
             until(lambda: all(side.state() or side.ended() for side in sides), 30, pair.words)
             if any(side.ended() for side in sides):
                 raise AssertionError(pair.words())
