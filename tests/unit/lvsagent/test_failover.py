@@ -23,6 +23,7 @@ from lvsagent.core.failover import (
     Stopping,
     Tick,
 )
+from tests.unit.lvsagent import failover_table
 from tests.unit.lvsagent.failover_pair import DEADTIME_S, KEEPALIVE_S, PATHS, SETTINGS, Pair
 
 
@@ -340,3 +341,11 @@ def test_time_asked_for_is_time_enough(origin: float) -> None:
         now = machine.next_at(now)
         machine.handle(Tick(), now)
     assert now - origin == pytest.approx(4.8, abs=0.2)
+
+
+# --- the page ------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_for_administrators_is_what_the_machine_does() -> None:
+    page = failover_table.PAGE.read_text()
+    assert failover_table.table() in page, "python -m tests.unit.lvsagent.failover_table writes it anew"
