@@ -198,6 +198,8 @@ class Director:
         except AdapterError as error:
             self._trouble(str(error))
         self._say_state()
+        if self._background:
+            await asyncio.wait(self._background)
         await self._errands.finish(on_ceasing_to_be(configure) if configure and was_serving else [])
         self._beats.close()
         self._around.link_events.close()

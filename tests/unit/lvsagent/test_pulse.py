@@ -1,4 +1,4 @@
-"""pulse for one director, over interfaces in memory and an invented clock: its role, its addresses, its announcements, its commands."""
+"""pulse, over interfaces in memory and an invented clock: its role, its addresses, its announcements, its commands."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ import pytest
 from lvsagent.adapters.commands import CommandResult
 from lvsagent.adapters.heartbeat_key import KeyFile
 from lvsagent.core.addresses import Address
-from lvsagent.messages import AddressSpec, PulseAnnounce, PulseConfigure, PulseEvent, PulseState
-from lvsagent.ports import AdapterError
+from lvsagent.messages import (
+    AddressSpec,
+    HeartbeatPath,
+    PulseAnnounce,
+    PulseCommand,
+    PulseConfigure,
+    PulseEvent,
+    PulseHealth,
+    PulseState,
+)
+from lvsagent.ports import AdapterError, SyncThread
 from lvsagent.pulse.director import Director
 from lvsagent.pulse.record import MaintenanceMark, RecordFile
 from lvsagent.pulse.surroundings import Surroundings
@@ -93,6 +102,7 @@ class Host:
             key_file=KeyFile(self.folder / "heartbeat.key"),
             open_socket=NoSocket,
             boot_id="11" * 16,
+            attended=lambda: self.listening,
             run_command=self.run_command,
             forwarding_problem=lambda family: self.forwarding.get(family, ""),
             root_commands=self.root_commands,
@@ -389,3 +399,170 @@ async def test_its_loop_survives_interfaces_that_do_not_answer(host: Host, monke
     running.cancel()
     assert VIP in host.links.present
     assert host.state().problems == []
+
+
+PAIR: dict[str, Any] = {"redundant": True, "paths": [HeartbeatPath(name="public", local="192.0.2.11", peer="192.0.2.12")]}
+SYNC: dict[str, Any] = {"sync_enabled": True, "sync_interface": "eth0", "sync_id": 3}
+START, STOP = ["/usr/bin/systemctl", "start", "vpn"], ["/usr/bin/systemctl", "stop", "vpn"]
+
+
+def fit(director: Director) -> bool:
+    return director._machine.fit
+
+
+def whole(director: Director) -> bool:
+    return director._machine.links_whole
+
+
+class TestWhatFollowsTheRole:
+    async def test_the_sync_daemon_is_master_here_and_backup_there(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        assert host.sync.running == (SyncThread("master", "eth0", 3),)
+        await told(director, configure(VIP, identity="backup", **PAIR, **SYNC))
+        assert host.sync.running == (SyncThread("backup", "eth0", 3),)
+        await director.stop()
+        assert not host.sync.running
+
+    async def test_a_restart_in_place_does_not_touch_it(self, host: Host) -> None:
+        await told(host.boot(), configure(VIP, **PAIR, **SYNC))
+        await host.boot().step()
+        assert host.sync.history == [SyncThread("master", "eth0", 3)]
+
+    async def test_a_daemon_that_somebody_else_started_is_left_alone(self, host: Host) -> None:
+        theirs = (SyncThread("master", "eth1", 9),)
+        host.sync.running = theirs
+        director = host.boot()
+        await told(director, configure(VIP))
+        await director.stop()
+        assert host.sync.running == theirs
+
+    async def test_it_ends_when_lvs_cf_no_longer_wants_it_even_after_a_kill(self, host: Host) -> None:
+        await told(host.boot(), configure(VIP, **PAIR, **SYNC))
+        await told(host.boot(), configure(VIP, **PAIR))
+        assert host.sync.running == ()
+
+    async def test_one_that_cannot_run_is_a_problem_and_takes_no_address_away(self, host: Host) -> None:
+        host.sync.refusal = "the sync daemon cannot run: nobody knows why"
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        assert host.sync.refusal in host.state().problems
+        assert VIP in host.links.present
+        host.sync.refusal = ""
+        await director.step()
+        assert host.state().problems == []
+
+    async def test_addresses_live_on_the_shared_hardware_address(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, virtual_mac=True, **PAIR))
+        shared = Address("192.0.2.100", 32, "vmac-eth1")
+        assert host.links.present == {OWN, shared}
+        assert host.announcer.announced == [shared]
+        assert await host.links.up("vmac-eth1")
+        await told(director, configure(VIP, identity="backup", virtual_mac=True, **PAIR))
+        assert host.links.present == {OWN}
+        assert not await host.links.up("vmac-eth1")
+        await told(director, configure(VIP, **PAIR))
+        assert host.links.present == {OWN, VIP}
+        assert host.virtual_mac.made == {}
+
+    async def test_where_no_hardware_address_can_be_shared_the_ordinary_interface_serves(self, host: Host) -> None:
+        host.links.interfaces["vmac-eth1"] = True  # somebody else's
+        await told(host.boot(), configure(VIP, virtual_mac=True, **PAIR))
+        assert VIP in host.links.present
+        assert host.state().problems == ["virtual_mac: eth1: an interface vmac-eth1 is there that the agent did not make"]
+
+    async def test_failover_services_start_before_active_cmd_and_stop_after_inactive_cmd(self, host: Host) -> None:
+        host.root_commands += (" ".join(START), " ".join(STOP))
+        commands: dict[str, Any] = {
+            "active_command": ACTIVE_CMD,
+            "inactive_command": INACTIVE_CMD,
+            "start_commands": [START],
+            "stop_commands": [STOP],
+        }
+        director = host.boot()
+        await told(director, configure(VIP, **commands))
+        assert host.commands == [tuple(START), tuple(ACTIVE_CMD)]
+        host.commands.clear()
+        await director.stop()
+        assert host.commands == [tuple(INACTIVE_CMD), tuple(STOP)]
+
+    async def test_a_service_that_agent_toml_does_not_list_is_not_started_and_it_is_said(self, host: Host) -> None:
+        await told(host.boot(), configure(VIP, start_commands=[START]))
+        assert host.commands == []
+        assert "start_cmd is not run: agent.toml's root_commands does not list /usr/bin/systemctl start vpn" in host.events()
+
+    async def test_many_addresses_are_one_event(self, host: Host) -> None:
+        many = [Address(f"192.0.2.{number}", 32, "eth1") for number in range(100, 130)]
+        await told(host.boot(), configure(*many))
+        assert len([words for words in host.events() if words.startswith("30 addresses added: 192.0.2.100/32 on eth1")]) == 1
+
+    async def test_links_are_watched_only_when_lvs_cf_wants_it(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, monitor_links=True, watched=["eth1"], **PAIR))
+        host.link_events.change("eth1", whole=False)
+        assert not whole(director)
+        await told(director, configure(VIP, watched=["eth1"], **PAIR))
+        assert whole(director)
+        assert host.state().role == "active"  # nobody else is there
+
+
+class TestOperators:
+    async def test_maintenance_takes_the_addresses_away_and_survives_a_boot(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP))
+        director.handle(PulseCommand(action="maintenance", actor="piranha", reason="new disks"))
+        await director.step()
+        assert host.links.present == {OWN}
+        assert host.state().maintenance
+        assert "in maintenance (piranha: new disks)" in host.events()
+        await asyncio.gather(*director._background)
+        (host.folder / "boot_id").write_text("second")
+        director = host.boot()
+        await told(director, configure(VIP))
+        assert host.state().role == "standby"
+        director.handle(PulseCommand(action="resume"))
+        await director.step()
+        assert VIP in host.links.present
+
+    async def test_a_word_that_is_none_is_said(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP))
+        director.handle(PulseCommand(action="explode"))
+        assert host.events()[-1] == "an operator asked for explode, which is not known here"
+
+
+class TestTheOtherProcesses:
+    async def test_without_a_key_two_directors_say_so_loudly_once(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR))
+        await director.step()
+        assert host.state().key == "missing"
+        assert len([words for words in host.events() if "no heartbeat key" in words]) == 1
+
+    async def test_a_bad_key_file_is_said_with_what_to_do(self, host: Host) -> None:
+        (host.folder / "heartbeat.key").write_text("ab" * 32)
+        (host.folder / "heartbeat.key").chmod(0o644)
+        await told(host.boot(), configure(VIP, **PAIR))
+        assert "chmod 600" in host.state().key
+        assert any("chmod 600" in words for words in host.events())
+
+    async def test_lvsd_away_for_long_makes_this_director_unfit(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP))
+        host.listening = False
+        host.clock.at += 19
+        await director.step()
+        assert fit(director)
+        host.clock.at += 2
+        await director.step()
+        assert not fit(director)
+        host.listening = True
+        await director.step()
+        assert fit(director)
+
+    async def test_so_does_a_data_plane_that_cannot_serve(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP))
+        director.handle(PulseHealth(serial=1, up=0, total=1, fit=False))
+        assert not fit(director)
