@@ -318,9 +318,13 @@ class World:
         node = self.nodes[who]
         if not node.paused or node.boots != boot or node.machine is None:
             return
-        self.say(who, f"goes on, {len(node.inbox)} datagrams waiting")
+        slept_s = self.now - node.ended_at
+        stood_still = self.dice.random() < 0.25
+        self.say(who, f"goes on, {len(node.inbox)} datagrams waiting{', its clock stood still meanwhile' if stood_still else ''}")
         node.paused = False
-        self.promises.began(who, slept_s=self.now - node.ended_at)
+        if stood_still:
+            node.origin -= slept_s
+        self.promises.began(who, slept_s=0.0 if stood_still else slept_s)
         waiting, node.inbox = node.inbox, []
         if self.dice.random() < 0.3:
             self.give(who, TICK)
