@@ -141,13 +141,14 @@ class Pair:
         return found[0] if len(found) == 1 else None
 
     def settled(self, active: Side) -> bool:
-        """One active, the other standby, and each knows it of the other."""
+        """One active, the other standby, each knows it of the other, and every link is up."""
         standby = self.righty if active is self.lefty else self.lefty
         ours, theirs = active.state(), standby.state()
         if ours is None or theirs is None:
             return False
         roles = (ours.role.role, ours.peer.role, theirs.role.role, theirs.peer.role)
-        return roles == ("active", "standby", "standby", "active") and {ours.peer.state, theirs.peer.state} == {"alive"}
+        links = {link.state for state in (ours, theirs) for link in state.role.links}
+        return roles == ("active", "standby", "standby", "active") and {ours.peer.state, theirs.peer.state} == {"alive"} and links == {"up"}
 
     def wait_until_settled(self, active: Side, limit_s: float = 20) -> None:
         until(lambda: self.settled(active), limit_s, lambda: "\n".join(side.words() for side in self.sides))
