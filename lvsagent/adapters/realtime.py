@@ -36,8 +36,7 @@ def engage() -> list[str]:
     refused = []
     if reason := _raise_priority():
         refused.append(f"real-time priority is not permitted here ({reason}): on a busy host heartbeats may be late")
-    if _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) < 0:
-        reason = os.strerror(ctypes.get_errno()).lower()
+    if reason := _lock_memory():
         refused.append(f"memory cannot be locked here ({reason}): on a host short of memory heartbeats may be late")
     return refused
 
@@ -58,6 +57,14 @@ def tame_collector() -> None:
 def collect() -> None:
     """Collect what has become garbage, at a moment when nothing is due."""
     gc.collect()
+
+
+def _lock_memory() -> str:
+    """Returns why not, if so.  A limit that is enough for now would one day refuse memory that is needed."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return "RLIMIT_MEMLOCK is not infinite"
+    failed = _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) < 0
+    return os.strerror(ctypes.get_errno()).lower() if failed else ""
 
 
 def _raise_priority() -> str:
