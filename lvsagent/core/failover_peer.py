@@ -20,12 +20,12 @@ class Peer:
         self.heard_on: dict[str, float] = {}
         self._own_boot_id = own_boot_id
         self._numbers: dict[str, int] = {}
-        self._listening_since = 0.0
+        self._silent_since = 0.0
         self._deaf_since: float | None = None
 
     def listen_anew(self, lived: float) -> None:
         """From now on silence counts anew: what was known before is too old to act on."""
-        self._listening_since = lived
+        self._silent_since = lived
         self._deaf_since = None
 
     def take(self, path: str, beat: Beat, lived: float, *, believe: bool) -> bool:
@@ -42,7 +42,7 @@ class Peer:
         elif beat.number <= self._numbers.get(path, 0):
             return False
         self._numbers[path] = beat.number
-        self.heard_on[path] = lived
+        self.heard_on[path] = self._silent_since = lived
         if self.beat is None or beat.boot_id != self.beat.boot_id or beat.number > self.beat.number:
             self.beat = beat
             if beat.hears:
@@ -57,7 +57,7 @@ class Peer:
 
     def silent_s(self, lived: float) -> float:
         """For how long we have listened and heard nothing on any path."""
-        return lived - max(self._listening_since, *self.heard_on.values(), 0.0)
+        return lived - self._silent_since
 
     def deadtime_s(self, own_s: float) -> float:
         """The longer of both dead times: the one who sends more rarely is not dead for that."""
