@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 
 from app.picture import MOST_HOSTS, Drawing, Picture, hosts, picture
 from lvsagent.wire import CountersInfo, PeerInfo
 from tests.fakes.agent import NOW, FakeAgent
 from tests.unit.app.test_control import many
+from tests.unit.app.test_redundancy_live import PAIR
 
 
 def drawn(agent: FakeAgent) -> Picture:
@@ -37,6 +41,73 @@ def test_every_box_is_inside_and_none_covers_another(servers: int, peer: str) ->
             assert node.x + node.width <= drawing.width
             assert node.y + node.height <= drawing.height
         assert overlapping(drawing) == []
+
+
+def pair(**knobs: object) -> FakeAgent:
+    agent = FakeAgent(text=PAIR, **knobs)  # type: ignore[arg-type]  # FakeAgent's own fields
+    agent.pair()
+    return agent
+
+
+def standby() -> FakeAgent:
+    return pair(host="righty", identity="backup", passive=True)
+
+
+STANDINGS = (FakeAgent.pair, FakeAgent.peer_dies, FakeAgent.both_active)
+
+
+@pytest.mark.parametrize("make", STANDINGS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("agent", [pair(), standby()], ids=["lefty", "righty"])
+def test_two_directors_fit_in_whatever_their_standing(make: Callable[[FakeAgent], None], agent: FakeAgent) -> None:
+    agent = copy.deepcopy(agent)
+    make(agent)
+    found = drawn(agent)
+    for drawing in (found.wide, found.tall):
+        assert overlapping(drawing) == []
+        assert all(0 <= label.x < drawing.width and 0 <= label.y < drawing.height for label in drawing.labels)
+        assert max(node.y + node.height for node in drawing.nodes) <= drawing.height
+
+
+def test_both_consoles_draw_the_primary_above_and_clients_reach_the_active_one() -> None:
+    here, there = drawn(pair()).wide, drawn(standby()).wide
+    for drawing in (here, there):
+        lefty, righty = drawing.nodes[1:3]
+        assert (lefty.title, lefty.kind) == ("lefty · active", "active")
+        assert (righty.title, righty.kind) == ("righty · standby", "idle")
+        assert lefty.y < righty.y
+        clients, *flows = drawing.flows
+        assert clients.path.endswith(f" {lefty.x:.0f} {lefty.middle:.0f}")
+        assert all(flow.path.startswith(f"M420 {lefty.middle:.0f}") for flow in flows if flow.kind == "flow")
+
+
+def test_after_a_takeover_clients_reach_the_one_below() -> None:
+    agent = standby()
+    agent.peer_dies()
+    drawing = drawn(agent).wide
+    lefty, righty = drawing.nodes[1:3]
+    assert (lefty.title, lefty.kind, righty.title, righty.kind) == ("lefty · silent", "down", "righty · active", "active")
+    assert drawing.flows[0].path.endswith(f" {righty.x:.0f} {righty.middle:.0f}")
+
+
+def test_each_heartbeat_link_has_its_line_with_its_age() -> None:
+    agent = pair()
+    agent.link_silent("private")
+    found = drawn(agent)
+    assert [flow.kind for flow in found.wide.flows if "beat" in flow.kind or flow.kind == "gone"] == ["beat-up", "gone"]
+    assert [label.words for label in found.wide.labels] == ["public", "0.0 ms ago", "private", "silent 40 s"]
+    assert [label.words for label in found.tall.labels] == ["public: 0.0 ms ago", "private: silent 40 s"]
+
+
+def test_both_active_is_red_on_both() -> None:
+    agent = pair()
+    agent.both_active()
+    found = drawn(agent)
+    assert [(node.title, node.kind) for node in found.wide.nodes[1:3]] == [("lefty · active", "down"), ("righty · active", "down")]
+    assert sum(flow.path.startswith("M132") for flow in found.wide.flows) == 2, "clients reach both"
+
+
+def test_the_words_tell_the_peer_too() -> None:
+    assert drawn(pair()).words.startswith("lefty is active, the peer righty standby; 3 of 3")
 
 
 def test_one_address_is_one_box_over_all_its_virtual_servers() -> None:
