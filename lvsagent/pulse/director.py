@@ -7,7 +7,6 @@ director has is decided in ``lvsagent.core.failover``.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,14 +15,11 @@ import msgspec
 from lvsagent.core.failover import (
     Action,
     Activate,
-    ChildrenChanged,
     Command,
     Configured,
     Deactivate,
     Event,
-    FeedReady,
     Heard,
-    LinksChanged,
     Machine,
     Note,
     Operator,
@@ -34,7 +30,6 @@ from lvsagent.core.failover import (
     Stopping,
     Tick,
 )
-from lvsagent.core.failover_types import Cause
 from lvsagent.core.heartbeat import PATHS
 from lvsagent.core.identity import ACTIVE, STANDBY, STARTING, STOPPED, UNKNOWN
 from lvsagent.core.lateness import Lateness
@@ -46,14 +41,14 @@ from lvsagent.pulse.follower import Follower, Goal
 from lvsagent.pulse.journal import Journal
 from lvsagent.pulse.record import Record
 from lvsagent.pulse.report import PeerView, peer_info
+from lvsagent.pulse.split import SplitWatch
 from lvsagent.pulse.surroundings import Surroundings
+from lvsagent.pulse.watch import Watch
 
 LOOK_S = 1.0
 """How often the interfaces are looked at: what was removed by hand is back within this time."""
 SHORTEST_KEEPALIVE_S = 0.02
 SHORTEST_DEADTIME_S = 0.06
-UNATTENDED_S = 20.0
-"""Without lvsd for so long, this director cannot be kept up."""
 TIDY_S = 10.0
 LATE_SAID_S = 60.0
 
@@ -69,7 +64,6 @@ class Director:
         self._journal = Journal(around.clock, say)
         last = around.record.load()
         self._configure = last.configure
-        self._health: PulseHealth | None = None
         self._role = last.role if last.configure else STARTING
         self._reason = "as before the restart" if last.configure else "waiting for lvsd to read lvs.cf"
         self._since = last.since if last.configure else around.clock.wall()
@@ -85,20 +79,12 @@ class Director:
         self._errands = Errands(around.run_command, around.root_commands, self._tell)
         self._lateness = Lateness()
         self._late_said_at = self._tidied_at = float("-inf")
-        self._links: dict[str, bool] = {}
-        self._watched: tuple[str, ...] | None = None
-        self._feed = False
-        self._attended_at = around.clock.now()
-        self._fit: tuple[bool, str] = (True, "")
+        self._watch = Watch(around, self._drive)
         self._trouble_words = ""
         self._unkeyed_said = False
-        self._both_since: float | None = None
-        self._split_told = False
-        """By the machine, which has seen both active."""
-        self._peer_yielded_s = 0.0
-        self._role_at = around.clock.now()
+        self._split = SplitWatch(around.clock.now(), self._tell)
         self._glanced: tuple[object, ...] = ()
-        self._unwatched = self._unsaved = ""
+        self._unsaved = ""
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -113,8 +99,8 @@ class Director:
         if isinstance(message, PulseConfigure):
             self._configured(message)
         elif isinstance(message, PulseHealth):
-            self._health = message
-            self._look_at_children()
+            self._watch.health = message
+            self._watch.children()
         elif isinstance(message, PulseCommand):
             self._commanded(message)
         elif isinstance(message, PulseAnnounce):
@@ -174,11 +160,12 @@ class Director:
         self._begin()
         if self._beats.look_at_key() and self._configure:
             self._apply_settings()
-        self._look_at_children()
+        self._watch.children()
         self._drive(Tick())
-        await self._watch_links()
+        await self._watch.links(self._configure)
         await self._follower.step(self._goal())
-        self._look_at_feed()
+        synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
+        self._watch.feed(synced=synced, peer_alive=self._machine.peer_state == "alive")
         if self._unsaved:
             self._save()
         self._trouble_words = ""
@@ -260,7 +247,7 @@ class Director:
             holding=self._serving,
             away_s=now - last_alive if last_alive is not None else float("inf"),
             maintenance=self._around.maintenance.read(),
-            fit=self._fit[0],
+            fit=self._watch.fit,
         )
         commands = self._machine.handle(started, now)
         if self._machine.role == before:  # nothing has changed for anybody
@@ -275,7 +262,7 @@ class Director:
         """Ask the machine and do what it says; what takes time is only begun."""
         if not self._begun:
             return
-        self._split_told = self._split_told and self._machine.role == ACTIVE and self._machine.both_active_since is None
+        self._split.before(self._machine)
         for command in self._machine.handle(event, self._around.clock.now()):
             self._obey(command)
         self._follow_machine()
@@ -283,14 +270,14 @@ class Director:
     def _obey(self, command: Command) -> None:
         match command:
             case Send(beat, paths, times):
-                health, configure = self._health, self._configure
-                facts = health or configure
+                facts = self._watch.health or self._configure
                 if facts is not None:
                     beat = replace(beat, serial=facts.serial, up=facts.up, total=facts.total)
                 self._beats.send(beat, paths, times)
                 self._around.record.alive(self._around.clock.now())
             case Note(kind, severity, message):
-                self._split_told = self._split_told or kind == "split"
+                if kind == "split":
+                    self._split.told()
                 self._tell(_EVENT_KINDS.get(kind, kind), severity, message)
             case Remember(maintenance):
                 self._do_beside(lambda: self._around.maintenance.write(maintenance=maintenance))
@@ -302,14 +289,15 @@ class Director:
         changed = machine.role != self._role
         glance, self._reason = self._glance(), machine.reason
         if changed:
-            self._note_yielding()
+            self._split.role_changed(machine, self._role, self._around.clock.now())
+            self._beats.yielded_s = self._split.yielded_s
             self._role, self._since = machine.role, self._around.clock.wall()
             self._change_service()
             self._save()
             self._wake.set()
         if machine.next_at(self._around.clock.now()) < self._awaited:
             self._beat_wake.set()
-        self._watch_split()
+        self._split.look(machine, self._beats.last, self._around.clock.now(), self._since)
         if glance != self._glanced:
             self._glanced = glance
             self._wake.set()  # announcements wait for certainty, the shared connections for the other director
@@ -333,35 +321,6 @@ class Director:
             self._serving = False
             if self._role == STANDBY:
                 self._errands.begin(on_ceasing_to_be(self._configure))
-
-    def _note_yielding(self) -> None:
-        """Who yields at once, because the other one has the better right, never saw both active: it can tell all the same for how long."""
-        now = self._around.clock.now()
-        peer = self._machine.peer.beat
-        if self._role == ACTIVE and self._machine.cause is Cause.BOTH_ACTIVE and peer is not None:
-            self._beats.yielded_s = max(min(now - self._role_at, peer.role_for_s), 0.001)
-            self._tell_split(self._beats.yielded_s, "this one")
-        elif self._machine.role == ACTIVE:
-            self._beats.yielded_s = 0.0
-        self._role_at = now
-
-    def _tell_split(self, both_s: float, who: str) -> None:
-        if not self._split_told:
-            self._tell("role", "error", f"both directors were active for {both_s:.3g} s; {who} yielded")
-
-    def _watch_split(self) -> None:
-        last, now = self._beats.last, self._around.clock.now()
-        yielded_s = last.yielded_s if last else 0.0
-        if yielded_s and yielded_s != self._peer_yielded_s and self._role == ACTIVE and self._role_at < now - yielded_s:
-            self._tell_split(yielded_s, "the other")
-        self._peer_yielded_s = yielded_s
-        since = self._machine.both_active_since
-        if since is not None and self._both_since is None:
-            peer = self._machine.peer.beat
-            theirs = f"the {peer.identity} has been for {peer.role_for_s:.3g} s" if peer else "the other one is too"
-            at = time.strftime("%H:%M:%S", time.localtime(self._since))
-            self._tell("role", "error", f"both directors are active: this one since {at} ({self._reason}), {theirs}")
-        self._both_since = since
 
     # --- what lvsd says --------------------------------------------------------------------------------------------------------
 
@@ -412,53 +371,9 @@ class Director:
 
     # --- what is around --------------------------------------------------------------------------------------------------------
 
-    async def _watch_links(self) -> None:
-        configure = self._configure
-        wanted = tuple(configure.watched) if configure and configure.monitor_links else ()
-        if wanted == (self._watched or ()):
-            return
-        self._around.link_events.close()
-        self._links, self._watched = {}, None
-        if wanted:
-            try:
-                await self._around.link_events.watch(wanted, self._link_changed)
-            except AdapterError as error:
-                self._unwatched = str(error)
-                return
-        self._watched, self._unwatched = wanted, ""
-        if not wanted:
-            self._drive(LinksChanged(whole=True))
-
-    def _link_changed(self, interface: str, whole: bool) -> None:
-        self._links[interface] = whole
-        broken = [name for name, is_whole in self._links.items() if not is_whole]
-        self._drive(LinksChanged(not broken, f"{', '.join(broken)} has no link" if broken else ""))
-        self._wake.set()
-
-    def _look_at_children(self) -> None:
-        now = self._around.clock.now()
-        if self._around.attended():
-            self._attended_at = now
-        fit = (True, "")
-        if now - self._attended_at >= UNATTENDED_S:
-            fit = (False, f"lvsd has been away for {UNATTENDED_S:g} s")
-        elif self._health is not None and not self._health.fit:
-            fit = (False, "the data plane is not available")
-        if fit != self._fit:
-            self._fit = fit
-            self._drive(ChildrenChanged(*fit))
-
-    def _look_at_feed(self) -> None:
-        """The role may be given back once connections come in and every check has run."""
-        synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
-        ready = synced and self._health is not None and self._health.checks_done and self._machine.peer_state == "alive"
-        if ready != self._feed:
-            self._feed = ready
-            self._drive(FeedReady(ready))
-
     def _own_problems(self) -> list[str]:
         problems = self._beats.problems() if self._machine.paired else []
-        return [*problems, *(words for words in (self._unwatched, self._unsaved) if words)]
+        return [*problems, *(words for words in (self._watch.problem, self._unsaved) if words)]
 
     # --- what goes out ---------------------------------------------------------------------------------------------------------
 
