@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lvsagent.core.failover import Activate, Command, Event, Heard, Machine
+from lvsagent.core.failover import Activate, Cause, Command, Event, Heard, Machine
 from lvsagent.core.identity import ACTIVE
 from tests.unit.lvsagent.simulation import MachineFactory, World, broken_promises, main
 
@@ -45,6 +47,20 @@ def test_a_history_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
 class NeverYields(Machine):
     def _both_active(self, peer: object) -> None:
         return None
+
+
+class YieldsLate(Machine):
+    """Thinks it over for two keepalive intervals before it yields."""
+
+    _seen_at: float | None = None
+
+    def _while_active(self) -> Any:
+        verdict = super()._while_active()
+        if verdict is None or verdict.cause is not Cause.BOTH_ACTIVE:
+            self._seen_at = None
+            return verdict
+        self._seen_at = self._lived if self._seen_at is None else self._seen_at
+        return verdict if self._lived - self._seen_at >= 2 * self.settings.keepalive_s else None
 
 
 class Impatient(Machine):
@@ -88,6 +104,8 @@ class Restless(Machine):
         return commands
 
 
-@pytest.mark.parametrize("make", [NeverYields, Impatient, Timid, Forgetful, Credulous, Restless], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [NeverYields, YieldsLate, Impatient, Timid, Forgetful, Credulous, Restless], ids=lambda make: make.__name__
+)
 def test_a_machine_with_one_rule_broken_is_found_out(make: MachineFactory) -> None:
     assert any(broken_promises(seed, make) for seed in range(600))
