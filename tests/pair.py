@@ -70,12 +70,9 @@ class Side:
 
     name: str
     folder: Path
+    runtime: Path
     client: AgentClient
     agent: Child | None = None
-
-    @property
-    def runtime(self) -> Path:
-        return self.folder / "run"
 
     @property
     def lvs_cf(self) -> Path:
@@ -223,7 +220,12 @@ def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = 
         )
         if key:
             make_key_file(path / "key")
-        sides = [_side(path / side, identity, text, offset, agent_keys) for side, identity in (("lefty", "primary"), ("righty", "backup"))]
+        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pair-", dir=_memory(), ignore_cleanup_errors=True)))
+        memory.chmod(0o755)
+        sides = [
+            _side(path / side, memory / side, identity, text, offset, agent_keys)
+            for side, identity in (("lefty", "primary"), ("righty", "backup"))
+        ]
         if key:
             for side in sides:
                 take_key_file(path / "key", side.folder / "heartbeat.key")
@@ -241,10 +243,10 @@ def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = 
                 side.stop()
 
 
-def _side(folder: Path, identity: str, lvs_cf: str, offset: int, agent_keys: str) -> Side:
-    for each in (folder, folder / "run", folder / "state", folder / "programs"):
+def _side(folder: Path, runtime: Path, identity: str, lvs_cf: str, offset: int, agent_keys: str) -> Side:
+    for each in (folder, runtime, folder / "state", folder / "programs"):
         each.mkdir(mode=0o755)
-    side = Side(folder.name, folder, AgentClient(folder / "run" / "agent.sock", timeout_s=2, actor="tester"))
+    side = Side(folder.name, folder, runtime, AgentClient(runtime / "agent.sock", timeout_s=2, actor="tester"))
     side.lvs_cf.write_text(lvs_cf)
     (folder / "agent.toml").write_text(
         f"""\
@@ -261,6 +263,11 @@ program_dirs = ["{folder / "programs"}"]
 {agent_keys}"""
     )
     return side
+
+
+def _memory() -> str | None:
+    """A folder in memory, as /run is on a director; the system's temporary folder where there is none."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- a folder of our own is made in it
 
 
 def _free_udp_port() -> int:

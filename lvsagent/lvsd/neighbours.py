@@ -9,6 +9,8 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from lvsagent.api.contract import Unavailable
 from lvsagent.channel import ChannelClient
 from lvsagent.core.health import CheckSpec
@@ -68,9 +70,13 @@ class Pulse:
         )
 
     def configure(self, message: PulseConfigure) -> None:
-        """Say what is wanted, now and at every new connection."""
-        self._configure = message
-        self._tell()
+        """Say what is wanted, now and at every new connection.
+
+        An lvs.cf that differs in nothing that matters to pulse does not disturb it; its serial goes with the health.
+        """
+        before, self._configure = self._configure, message
+        if before is None or msgspec.structs.replace(before, etag=message.etag, serial=message.serial) != message:
+            self.channel.send(message)
 
     def healthy(self, message: PulseHealth) -> None:
         """Say what the peer is to be told of this director's work, when it is another than before."""
