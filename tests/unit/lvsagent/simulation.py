@@ -325,6 +325,8 @@ class World:
         if stood_still:
             node.origin -= slept_s
         self.promises.began(who, slept_s=0.0 if stood_still else slept_s)
+        self.give(who, LinksChanged(node.links_whole, "" if node.links_whole else "eth1 has no carrier"))
+        self.give(who, ChildrenChanged(node.fit, "" if node.fit else "lvsd cannot be kept up"))
         waiting, node.inbox = node.inbox, []
         if self.dice.random() < 0.3:
             self.give(who, TICK)
@@ -332,8 +334,6 @@ class World:
             self.promises.delivered(who, heard.path, heard.beat)
             self.give(who, heard)
         node.tick_at = float("inf")
-        self.give(who, LinksChanged(node.links_whole, "" if node.links_whole else "eth1 has no carrier"))
-        self.give(who, ChildrenChanged(node.fit, "" if node.fit else "lvsd cannot be kept up"))
         self.give(who, TICK)
 
     def crash(self) -> None:
