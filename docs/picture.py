@@ -14,9 +14,8 @@ import urllib.request
 from pathlib import Path
 from time import monotonic
 
-from deploy.demo import cluster
 from tests.browser.chromium import running_chromium
-from tests.stack import PASSWORD, running_stack, web_server
+from tests.browser.conftest import Demo, activate_everything, running_demo
 from tests.waiting import until
 
 HERE = Path(__file__).parent
@@ -26,24 +25,15 @@ WIDTH, HEIGHT = 1400, 1000
 
 def main() -> int:
     """Both pictures."""
-    port = cluster.next_free(cluster.REAL_SERVERS.values(), cluster.USUAL_WEB_PORT)
-    lvs_cf = cluster.first_lvs_cf(port).replace(" active = 0", " active = 1")
-    with contextlib.ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(contextlib.ExitStack()).enter_context(web_server(name, address, port))
-            for name, address in cluster.REAL_SERVERS.items()
-        }
-        running = stack.enter_context(running_stack(lvs_cf))
-        until(lambda: running.agent_client.state().virtual_servers[0].up == 3, 20, "the cluster never came up")
+    with running_demo(activate_everything) as demo:
+        until(lambda: demo.answers() and len(demo.ask(9)) == 3, 20, "the cluster never came up")
         print(f"traffic for {TRAFFIC_S} s …", file=sys.stderr)
-        url = f"http://{cluster.VIP}:{cluster.VIRTUAL_PORT + running.offset}/"
-        traffic(url, TRAFFIC_S)
-        servers["number3"].process.kill()
-        until(lambda: running.agent_client.state().virtual_servers[0].up == 2, 20, "number3 never went down")
-        still_asking = threading.Thread(target=traffic, args=(url, 15))
+        traffic(demo.virtual_url, TRAFFIC_S)
+        demo.kill("number3")
+        still_asking = threading.Thread(target=traffic, args=(demo.virtual_url, 15))
         still_asking.start()
         threading.Event().wait(6)
-        photograph(running.console_url)
+        photograph(demo)
         still_asking.join()
     return 0
 
@@ -59,14 +49,14 @@ def traffic(url: str, duration_s: float) -> None:
         tick.wait(dice.uniform(0.02, 0.2))
 
 
-def photograph(console_url: str) -> None:
+def photograph(demo: Demo) -> None:
     """CONTROL/MONITORING by day and by night."""
     with running_chromium() as browser:
         for scheme in ("light", "dark"):
             context = browser.new_context(color_scheme=scheme, viewport={"width": WIDTH, "height": HEIGHT})  # type: ignore[arg-type]  # both are schemes
             page = context.new_page()
-            page.goto(console_url)
-            page.get_by_label("Password").fill(PASSWORD)
+            page.goto(demo.console_url)
+            page.get_by_label("Password").fill(demo.password)
             page.get_by_role("button", name="Log in").click()
             page.locator("#routing").get_by_text("number3", exact=True).wait_for()
             page.screenshot(path=HERE / f"console-{scheme}.png")
