@@ -37,11 +37,12 @@ class GapClient:
     """Runs from its making to ``stop``."""
 
     INTERVAL_S, LIMIT_S = 0.02, 2.0
-    _first_ports = itertools.count(23_000, 1_000)
+    _first_port = 23_000
+    """No port is used twice: for minutes the kernel would send it the way the earlier connection went."""
 
     def __init__(self, address: tuple[str, int] = (VIP, 80)) -> None:
         self._address = address
-        self._ports = itertools.count(next(self._first_ports))
+        self._ports = itertools.count(self._first_port)
         self._stop_read, self._stop_write = os.pipe()
         self._said_read, self._said_write = os.pipe()
         with net.namespace("client"):
@@ -55,7 +56,9 @@ class GapClient:
         with os.fdopen(self._said_read) as said:
             found = json.load(said)
         os.waitpid(self._pid, 0)
-        return Seen(**found)
+        seen = Seen(**found)
+        GapClient._first_port += seen.asked
+        return seen
 
     def _run(self) -> None:
         os.close(self._stop_write)

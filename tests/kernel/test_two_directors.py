@@ -288,13 +288,12 @@ def has_device(name: str, device: str) -> bool:
 
 def test_the_crash_of_the_active_director_is_over_in_a_moment(pair: Pair, cluster: lab.Cluster) -> None:
     with watched() as end:
-        two_directors.cut("lefty")
-        pair.lefty.kill_all()
+        pair.lefty.crash()
         until(lambda: pair.righty.role == "active", LIMIT_S, pair.righty.log)
         assert served(cluster)
         seen = end()
     assert seen.longest_gap_s < 3.0, seen
-    two_directors.heal("lefty")
+    two_directors.release("lefty")
     pair.lefty.start()
     pair.settle()
     assert pair.active is pair.righty

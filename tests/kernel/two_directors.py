@@ -6,8 +6,8 @@
           └── righty 192.0.2.12 ──┘     10.11.12.11 and .12
 ```
 
-A crash is a cable that is cut at the bridge with every process killed; a cut is one cable; silence is one director's heartbeats lost on
-their way; a stopped director has its processes stopped in their tracks while its kernel goes on.
+A crash is a director from which the bridges take nothing any more, with every process killed; a cut is one cable; silence is one
+director's heartbeats lost on their way; a stopped director has its processes stopped in their tracks while its kernel goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 from collections.abc import Iterator, Sequence
 
 from lvsagent.client import AgentDown
@@ -83,6 +84,20 @@ def cut(name: str, *bridges: str) -> None:
 def heal(name: str, *bridges: str) -> None:
     """Put them back."""
     net.ip(*(f"link set {name}-{bridge} up" for bridge in bridges or BRIDGES))
+
+
+def swallow(name: str) -> None:
+    """A director is off from one moment to the next, and its links do not even notice: the bridges take nothing from it any more."""
+    _bridge(*(f"link set dev {name}-{bridge} state 0" for bridge in BRIDGES))
+
+
+def release(name: str) -> None:
+    """It is on again."""
+    _bridge(*(f"link set dev {name}-{bridge} state 3" for bridge in BRIDGES))
+
+
+def _bridge(*lines: str) -> None:
+    subprocess.run(["bridge", "-batch", "-"], input="\n".join(lines) + "\n", text=True, check=True)
 
 
 @contextlib.contextmanager
@@ -152,6 +167,11 @@ class Director(Agent):
         state = self.state()
         served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in state.virtual_servers)
         return served and state.role.role in {"active", "standby"} and state.peer.state == "alive"
+
+    def crash(self) -> None:
+        """Gone from one moment to the next, with no last word."""
+        swallow(self.director)
+        self.kill_all()
 
     @contextlib.contextmanager
     def disk_full(self) -> Iterator[None]:
