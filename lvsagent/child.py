@@ -79,6 +79,8 @@ def _wait_for_predecessor(lock: Path) -> None:
 
 
 def _drop_privileges(name: str, settings: AgentSettings) -> None:
+    if name != "pulse":
+        realtime.forgo()
     if not process.is_root():
         return
     if name == "lvsd":

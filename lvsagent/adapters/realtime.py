@@ -31,6 +31,12 @@ def permit() -> None:
             resource.setrlimit(limit, (value, value))
 
 
+def forgo() -> None:
+    """Neither this process nor anything that it starts may ever have real-time priority: a service manager's limits are meant for pulse."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(_RLIMIT_RTPRIO, (0, 0))
+
+
 def engage() -> list[str]:
     """Real-time priority and locked memory for this process; returns in words what this host does not permit."""
     refused = []

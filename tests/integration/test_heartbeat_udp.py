@@ -135,3 +135,16 @@ def test_real_time_priority_is_had_or_its_absence_is_said() -> None:
     assert ours == threads
     assert (int(ours) == os.SCHED_FIFO) is not any(line.startswith("real-time priority is not permitted here") for line in words)
     assert int(refused) == len([line for line in words if line])
+
+
+FORGO = """
+import resource
+from lvsagent.adapters import realtime
+realtime.forgo()
+print(resource.getrlimit(14))
+"""
+
+
+def test_others_and_what_they_start_can_never_have_it() -> None:
+    result = subprocess.run([sys.executable, "-c", FORGO], capture_output=True, text=True, check=True)
+    assert result.stdout == "(0, 0)\n"
