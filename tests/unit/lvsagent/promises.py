@@ -198,7 +198,7 @@ class Promises:
             case Cause.PEER_LEFT:
                 return self._leaving_said[1 - who] and peer is not None and peer.role != ACTIVE
             case Cause.NOBODY_ACTIVE:
-                return peer is not None and peer.role != ACTIVE and bool(peer.hears)
+                return peer is not None and peer.role != ACTIVE and bool(peer.heard_boot_id)
             case Cause.PEER_DEAF:
                 return peer is not None and peer.role != ACTIVE and not peer.hears
             case Cause.ADOPTED:
