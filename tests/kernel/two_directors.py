@@ -240,8 +240,14 @@ class Pair:
         """Wait until all is as it should be; ``active``: have that one active, by a planned step down if needed."""
         until(self.settled, LIMIT_S, self.words)
         if active and self.active.director != active:
+            until(self._active_could_step_down, LIMIT_S, self.words)
             self.active.client.failover("step_down", actor="the lab")
             until(lambda: self.settled() and self.active.director == active, LIMIT_S, self.words)
+
+    def _active_could_step_down(self) -> bool:
+        """A link that was healed a moment ago is not yet known to be whole, and then the active one rightly refuses."""
+        peer = self.active.state().peer
+        return peer.state == "alive" and peer.links_whole
 
     @property
     def active(self) -> Director:
