@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from app.forms.base import About, Group, Setting, device_of, host_of
 from app.forms.targets import BlockForm
 from app.forms.values import MASKS, Device, Flag, Host, Line, Mask, Number
-from app.lvscf.model import Config, FailoverService
-from app.refs import Ref, index_of, replaced
+from app.lvscf.model import FailoverService
 
 NEW = FailoverService(name="", vip_nmask="255.255.255.0", timeout=6, send="GET / HTTP/1.0\\r\\n\\r\\n", expect="HTTP")
 """What a new failover service starts as: inactive, with Piranha's screen defaults."""
@@ -101,21 +97,4 @@ class NewFailoverForm(FailoverForm):
     """Adds a ``failover`` block at the end of the file."""
 
     adding = True
-
-    def target(self, config: Config) -> Any:
-        del config  # a new block has no place in it yet
-        return NEW
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, failover=(*config.failover, target))
-
-
-def activated(config: Config, ref: Ref, on: bool) -> Config:
-    """The failover service switched on or off.  Raises LookupError."""
-    place = index_of(config.failover, ref)
-    return replace(config, failover=replaced(config.failover, place, replace(config.failover[place], active=on)))
-
-
-def deleted(config: Config, ref: Ref) -> Config:
-    """``config`` without the failover service.  Raises LookupError."""
-    return replace(config, failover=replaced(config.failover, index_of(config.failover, ref), None))
+    new = NEW

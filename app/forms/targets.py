@@ -14,6 +14,8 @@ from app.forms.base import ScreenForm
 from app.lvscf.model import Config
 from app.refs import Ref, index_of, replaced
 
+BlockKind = Literal["virtual", "failover"]
+
 
 class GlobalsForm(ScreenForm):
     """A form over the directives outside any block."""
@@ -33,9 +35,10 @@ class GlobalsForm(ScreenForm):
 
 
 class BlockForm(ScreenForm):
-    """A form over one ``virtual`` or ``failover`` block, named by ``ref``."""
+    """A form over one ``virtual`` or ``failover`` block, named by ``ref``; one that is ``adding`` puts ``new`` at the end of its kind."""
 
-    blocks: ClassVar[Literal["virtual", "failover"]] = "virtual"
+    blocks: ClassVar[BlockKind] = "virtual"
+    new: ClassVar[Any] = None
     ref: Ref
 
     @classmethod
@@ -55,10 +58,38 @@ class BlockForm(ScreenForm):
         return form
 
     def target(self, config: Config) -> Any:
-        blocks = getattr(config, self.blocks)
-        return blocks[index_of(blocks, self.ref)]
+        return self.new if self.adding else blocks_of(config, self.blocks)[place_of(config, self.blocks, self.ref)]
 
     def with_target(self, config: Config, target: Any) -> Config:
-        blocks = getattr(config, self.blocks)
-        change: dict[str, Any] = {self.blocks: replaced(blocks, index_of(blocks, self.ref), target)}
-        return replace(config, **change)
+        if self.adding:
+            return _with_blocks(config, self.blocks, (*blocks_of(config, self.blocks), target))
+        return _with_block(config, self.blocks, self.ref, target)
+
+
+def blocks_of(config: Config, kind: BlockKind) -> tuple[Any, ...]:
+    """All blocks of a kind, in the file's order."""
+    return config.virtual if kind == "virtual" else config.failover
+
+
+def place_of(config: Config, kind: BlockKind, ref: Ref) -> int:
+    """Where the block stands among its kind.  Raises LookupError."""
+    return index_of(blocks_of(config, kind), ref)
+
+
+def activated(config: Config, kind: BlockKind, ref: Ref, *, on: bool) -> Config:
+    """The block switched on or off.  Raises LookupError."""
+    block = blocks_of(config, kind)[place_of(config, kind, ref)]
+    return _with_block(config, kind, ref, replace(block, active=on))
+
+
+def deleted(config: Config, kind: BlockKind, ref: Ref) -> Config:
+    """``config`` without the block and all that is in it.  Raises LookupError."""
+    return _with_block(config, kind, ref, None)
+
+
+def _with_block(config: Config, kind: BlockKind, ref: Ref, block: Any) -> Config:
+    return _with_blocks(config, kind, replaced(blocks_of(config, kind), place_of(config, kind, ref), block))
+
+
+def _with_blocks(config: Config, kind: BlockKind, blocks: tuple[Any, ...]) -> Config:
+    return replace(config, virtual=blocks) if kind == "virtual" else replace(config, failover=blocks)

@@ -5,14 +5,12 @@ Also activating, deleting and adding one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from app.forms.base import About, Group, Setting, device_of, host_of
 from app.forms.targets import BlockForm
 from app.forms.values import MASKS, Choice, Device, Host, Line, Mask, Number
-from app.lvscf.model import Config, Protocol, Scheduler, VirtualServer
-from app.refs import Ref, index_of, replaced
+from app.lvscf.model import Protocol, Scheduler, VirtualServer
 
 NEW = VirtualServer(
     name="",
@@ -185,21 +183,4 @@ class NewVirtualServerForm(VirtualServerForm):
     """Adds a ``virtual`` block at the end of the file."""
 
     adding = True
-
-    def target(self, config: Config) -> Any:
-        del config  # a new block has no place in it yet
-        return NEW
-
-    def with_target(self, config: Config, target: Any) -> Config:
-        return replace(config, virtual=(*config.virtual, target))
-
-
-def activated(config: Config, ref: Ref, on: bool) -> Config:
-    """The virtual server switched on or off.  Raises LookupError."""
-    place = index_of(config.virtual, ref)
-    return replace(config, virtual=replaced(config.virtual, place, replace(config.virtual[place], active=on)))
-
-
-def deleted(config: Config, ref: Ref) -> Config:
-    """``config`` without the virtual server and its real servers.  Raises LookupError."""
-    return replace(config, virtual=replaced(config.virtual, index_of(config.virtual, ref), None))
+    new = NEW

@@ -6,7 +6,8 @@ from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.forms.choosing import chosen
-from app.forms.failover import FailoverForm, NewFailoverForm, activated, deleted
+from app.forms.failover import FailoverForm, NewFailoverForm
+from app.forms.targets import activated, deleted
 from app.listing import described, failover_rows
 from app.lvscf.model import Config
 from app.refs import Ref, index_of
@@ -42,7 +43,7 @@ def act() -> ResponseReturnValue:
         Screen(
             title=f"{'Deactivate' if choice.active else 'Activate'} {choice.ref.name}",
             here=home,
-            change=lambda config: activated(config, choice.ref, not choice.active),
+            change=lambda config: activated(config, "failover", choice.ref, on=not choice.active),
             show=_table,
             done=lambda: home,
             home=home,
@@ -99,7 +100,7 @@ def delete(service: Ref) -> ResponseReturnValue:
         Screen(
             title=f"Delete {service.name}",
             here=url_for("failover.delete", service=service),
-            change=lambda config: deleted(config, service),
+            change=lambda config: deleted(config, "failover", service),
             show=show,
             done=lambda: home,
             home=home,

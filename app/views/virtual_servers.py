@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from app.editing import Basis
 from app.forms.choosing import chosen
-from app.forms.virtual_server import NewVirtualServerForm, activated, deleted
+from app.forms.targets import activated, deleted
+from app.forms.virtual_server import NewVirtualServerForm
 from app.frame import snapshot
 from app.listing import PER_PAGE, described, find, virtual_rows, virtual_state
 from app.refs import Ref, index_of
@@ -44,7 +45,7 @@ def act() -> ResponseReturnValue:
         Screen(
             title=f"{'Deactivate' if choice.active else 'Activate'} {choice.ref.name}",
             here=_here(),
-            change=lambda config: activated(config, choice.ref, not choice.active),
+            change=lambda config: activated(config, "virtual", choice.ref, on=not choice.active),
             show=_table,
             done=_here,
         )
@@ -91,7 +92,7 @@ def delete(server: Ref) -> ResponseReturnValue:
         Screen(
             title=f"Delete {server.name}",
             here=url_for("virtual_servers.delete", server=server),
-            change=lambda config: deleted(config, server),
+            change=lambda config: deleted(config, "virtual", server),
             show=show,
             done=lambda: home,
         )
