@@ -27,6 +27,7 @@ from lvsagent.wire import (
     Receipt,
     Rehearsal,
     Rehearsals,
+    Revisions,
     State,
     TrialReport,
     TrialRequest,
@@ -89,8 +90,21 @@ class Agent(Protocol):
         """The text before the last accepted change (for UNDO); ``None`` when there was none."""
         ...
 
-    def put_config(self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False) -> Receipt:
-        """Raises StaleConfig, InvalidConfig, AgentRefused, AgentDown."""
+    def history(self, *, limit: int = 50, before: int = 0) -> Revisions:
+        """The newest revisions, or those before the revision numbered ``before``; newest first."""
+        ...
+
+    def revision_text(self, number: int) -> ConfigText | None:
+        """lvs.cf as that revision left it; ``None`` when there is no such revision, or its text is no longer kept."""
+        ...
+
+    def put_config(
+        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    ) -> Receipt:
+        """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.
+
+        Raises StaleConfig, InvalidConfig, AgentRefused, AgentDown.
+        """
         ...
 
     def state(
@@ -159,12 +173,14 @@ class AgentClient:
     """An ``Agent`` behind ``socket_path``.  Safe to share between threads: every call has its own connection.
 
     ``actor`` is who is said to have made a change when the call names nobody; the agent records the caller's user id beside it.
+    ``origin`` is what this client is: console or lvsctl.
     """
 
-    def __init__(self, socket_path: str | os.PathLike[str], timeout_s: float = 5, actor: str = "") -> None:
+    def __init__(self, socket_path: str | os.PathLike[str], timeout_s: float = 5, actor: str = "", origin: str = "console") -> None:
         self._path = Path(socket_path)
         self._timeout_s = timeout_s
         self._actor = actor
+        self._origin = origin
         self._lock = threading.Lock()
         self._cached: ConfigText | None = None
 
@@ -189,12 +205,26 @@ class AgentClient:
             return None
         return _config_text(_success(answer))
 
-    def put_config(self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False) -> Receipt:
+    def history(self, *, limit: int = 50, before: int = 0) -> Revisions:
+        """The newest revisions, or those before one."""
+        return _decoded(self._call("GET", "/v1/history" + _query({"limit": limit, "before": before})), Revisions)
+
+    def revision_text(self, number: int) -> ConfigText | None:
+        """lvs.cf as that revision left it; ``None`` when there is no such text."""
+        answer = self._call("GET", f"/v1/history/{int(number)}/text")
+        if answer.status == 404:
+            return None
+        return _config_text(_success(answer))
+
+    def put_config(
+        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    ) -> Receipt:
         """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""
         headers = {
             "If-Match": f'"{if_match}"',
             "X-Comment": quote(comment, errors="surrogateescape"),
             "X-Actor": quote(actor or self._actor, errors="surrogateescape"),
+            "X-Origin": origin or self._origin,
             "Content-Type": "text/plain; charset=utf-8",
         }
         answer = self._call(

@@ -129,7 +129,7 @@ def _agent(arguments: argparse.Namespace) -> AgentClient:
         actor = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         actor = str(os.getuid())
-    return AgentClient(arguments.socket, timeout_s=30, actor=actor)
+    return AgentClient(arguments.socket, timeout_s=30, actor=actor, origin="lvsctl")
 
 
 def _print(arguments: argparse.Namespace, values: Callable[[], Any], text: Callable[[], str]) -> None:

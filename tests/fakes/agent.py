@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from app.lvscf import Loaded, Severity, diff, load
 from app.lvscf.model import Config, RealServer, VirtualServer
 from lvsagent.client import AgentDown, AgentRefused, ConfigText, InvalidConfig, StaleConfig
 from lvsagent.core.operator import ACTIONS, Standing, why_not
+from lvsagent.core.revisions import Revision, link
 from lvsagent.wire import (
     AddressState,
     Alert,
@@ -40,6 +41,8 @@ from lvsagent.wire import (
     RefusalInfo,
     Rehearsal,
     Rehearsals,
+    RevisionInfo,
+    Revisions,
     RoleInfo,
     State,
     TrialReport,
@@ -159,6 +162,9 @@ class FakeAgent:
         self._counters: dict[tuple[str, str], CountersInfo] = {}
         self._events: list[Event] = []
         self._loaded: tuple[str, Loaded] | None = None
+        self._revisions: list[tuple[RevisionInfo, str]] = []
+        if self.exists:
+            self._remember(self.config_now.globals.serial_no, "", "start", "", [])
         if not self.processes:
             self.processes = [_process(name, index) for index, name in enumerate(("supervisor", "lvsd", "pulse", "nanny"))]
         self.event("role", f"{self.host} became active: no backup is configured")
@@ -225,8 +231,8 @@ class FakeAgent:
     def peer_dies(self) -> None:
         """No link carries its heartbeats any more; this director is active, if it may be."""
         self.peer = msgspec.structs.replace(self.peer, state="dead", heard_at=self.wall() - 5)
-        for link in self.links:
-            self.link_silent(link.name)
+        for one in self.links:
+            self.link_silent(one.name)
         self.passive = self.maintenance
 
     def both_active(self) -> None:
@@ -250,7 +256,20 @@ class FakeAgent:
         self._reach("previous_config")
         return None if self._previous is None else ConfigText(self._previous, etag_of(self._previous))
 
-    def put_config(self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False) -> Receipt:
+    def history(self, *, limit: int = 50, before: int = 0) -> Revisions:
+        self._reach("history")
+        newest = [info for info, _text in reversed(self._revisions)]
+        found = [info for info in newest if not before or info.number < before][:limit]
+        return Revisions(revisions=found, total=len(newest))
+
+    def revision_text(self, number: int) -> ConfigText | None:
+        self._reach("revision_text")
+        found = next(((info, text) for info, text in self._revisions if info.number == number and info.kept), None)
+        return None if found is None else ConfigText(found[1], etag_of(found[1]))
+
+    def put_config(
+        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    ) -> Receipt:
         self._reach("put_config")
         before = etag_of(self.text)
         if if_match != before:
@@ -265,7 +284,9 @@ class FakeAgent:
         if not dry_run:
             self.actors.append(actor)
             self.comments.append(comment)
+            changes = [change.words for change in diff(self.config_now, found.config)]
             self._previous, self.text, self.exists = self.text, text, True
+            self._remember(serial, actor, origin or "console", comment, changes)
             self.event("config", f"serial {serial} accepted: {comment}", actor=actor, at=self.wall())
         return Receipt(
             etag=before if dry_run else etag_of(text),
@@ -278,6 +299,7 @@ class FakeAgent:
             diagnostics=diagnostics,
             previous_etag=before,
             duration_s=0.012,
+            revision=0 if dry_run else len(self._revisions),
         )
 
     def state(
@@ -387,6 +409,23 @@ class FakeAgent:
         self.asked.append(method)
         if self.down:
             raise AgentDown("No agent listens on /run/lvsagent/agent.sock.")
+
+    def _remember(self, serial: int, actor: str, origin: str, comment: str, changes: list[str]) -> None:
+        last = self._revisions[-1][0] if self._revisions else None
+        revision = link(
+            Revision(
+                parent=last.id if last else "",
+                etag=etag_of(self.text),
+                serial=serial,
+                at=self.wall() - 60,
+                node=self.host,
+                actor=actor,
+                origin=origin,
+                comment=comment,
+            )
+        )
+        info = RevisionInfo(number=len(self._revisions) + 1, changes=changes, **asdict(revision))
+        self._revisions.append((info, self.text))
 
     def _load(self, text: str) -> Loaded:
         if self._loaded is None or self._loaded[0] != text:

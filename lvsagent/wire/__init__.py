@@ -1,17 +1,15 @@
 """The types on the agent's sockets: the HTTP API that the console and lvsctl use, and what lvsd says to pulse and nanny.
 
-Owns shapes only.  Everything that comes off a socket is decoded into one of these by msgspec, which checks every field's type; nothing
-downstream sees a raw dict.  Durations end in ``_s``; ``at`` is seconds since the epoch.
+Owns shapes only; those of one subject alone are in a module of their own and offered from here.  Everything that comes off a socket is
+decoded into one of these by msgspec, which checks every field's type; nothing downstream sees a raw dict.  Durations end in ``_s``; ``at``
+is seconds since the epoch.
 """
 
 from __future__ import annotations
 
-import msgspec
-
-
-class Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """Base of all of them: immutable, keyword-only."""
-
+from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.history import RevisionInfo as RevisionInfo
+from lvsagent.wire.history import Revisions as Revisions
 
 # --- the configuration ---------------------------------------------------------------------------------------------------------
 
@@ -58,6 +56,8 @@ class Receipt(Wire, frozen=True):
     diagnostics: list[DiagnosticInfo]
     previous_etag: str = ""
     duration_s: float = 0.0
+    revision: int = 0
+    """The number of the revision this became; 0: none (a dry run, or nothing was written)."""
 
 
 class Problem(Wire, frozen=True):
