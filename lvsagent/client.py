@@ -284,6 +284,11 @@ class AgentClient:
         """The table as ipvsadm prints it."""
         return _success(self._call("GET", "/v1/table" + _query({"rules": rules}))).body.decode("utf-8", "surrogateescape")
 
+    def peer(self, request: bytes, timeout_s: float) -> bytes:
+        """What the other director asks, carried by ``lvsagent receive``; the answer as it is.  Nobody else may call it."""
+        headers = {"Content-Type": "application/json"}
+        return _success(self._call("POST", "/v1/peer", body=request, headers=headers, timeout_s=timeout_s)).body
+
     def _call(
         self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 0
     ) -> _Answer:

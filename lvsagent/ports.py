@@ -181,6 +181,25 @@ class ConfigFiles(Protocol):
         ...
 
 
+class PeerUnreachable(AdapterError):
+    """The other director is not there now (refused, timed out, no route): worth trying again."""
+
+
+class PeerRefused(AdapterError):
+    """The other director is there and will not: changed or unknown host key, wrong key, not paired.  Somebody has to do something."""
+
+
+class Peer(Protocol):
+    """The other director's agent."""
+
+    async def ask(self, request: bytes, timeout_s: float) -> bytes:
+        """Carry one request to the other director's agent and bring its answer, whole.
+
+        Raises PeerUnreachable and PeerRefused, and never takes longer than ``timeout_s``.
+        """
+        ...
+
+
 class Clock(Protocol):
     """The only reader of time."""
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import Caller, caller_of, may_speak
+from lvsagent.api.callers import PEER_ROUTE, Caller, caller_of, may_call
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
@@ -52,10 +52,12 @@ STATUSES: dict[type[Refused], tuple[int, str]] = {
 class ApiServer:
     """The listening socket and its connections."""
 
-    def __init__(self, service: Service, path: Path, socket_group: str) -> None:
+    def __init__(self, service: Service, path: Path, socket_group: str, sync_user: str = "") -> None:
+        """``socket_group``: who may use it; ``sync_user``: who may use nothing but ``POST /v1/peer``."""
         self._service = service
         self._path = path
         self._group = socket_group
+        self._sync_user = sync_user
         self._heard: set[object] = set()
         self._first_seen: dict[object, float] = {}
         self._runner: web.AppRunner | None = None
@@ -112,7 +114,7 @@ class ApiServer:
         self._heard.add(request.protocol)
         try:
             if not self._allowed(request):
-                return _problem(403, "forbidden", f"only root and members of the group {self._group} may talk to the agent")
+                return _problem(403, "forbidden", self._forbidden(request))
             return await handler(request)
         except (Refused, web.HTTPException, TimeoutError, ConnectionError) as error:
             return _refusal(request, error)
@@ -122,7 +124,12 @@ class ApiServer:
 
     def _allowed(self, request: web.Request) -> bool:
         caller = _caller(request)
-        return caller is not None and may_speak(caller, self._group)
+        return caller is not None and may_call(caller, _route(request), socket_group=self._group, sync_user=self._sync_user)
+
+    def _forbidden(self, request: web.Request) -> str:
+        if _route(request) == PEER_ROUTE:
+            return "only the other director may ask this, through lvsagent receive"
+        return f"only root and members of the group {self._group} may talk to the agent"
 
     def _routes(self) -> list[web.RouteDef]:
         return [
@@ -236,6 +243,12 @@ def _listener(path: Path, group: str) -> socket.socket:
     listener.listen(128)
     fresh.replace(path)
     return listener
+
+
+def _route(request: web.Request) -> str:
+    """The route that would answer, as it was declared; ``""``: none would."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical}" if resource else ""
 
 
 def _caller(request: web.Request) -> Caller | None:
