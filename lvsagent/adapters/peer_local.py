@@ -6,6 +6,7 @@ Owns that connection.  The other agent takes it because it is this one's own use
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -24,10 +25,13 @@ class LocalPeer:
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
         """Carry one request and bring its answer.  Raises PeerUnreachable, PeerRefused.  May be cancelled at any time."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path)))
+            self._session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path), force_close=True))
         headers = {"Content-Type": "application/json"}
         try:
-            async with asyncio.timeout(timeout_s), self._session.post("http://agent/v1/peer", data=request, headers=headers) as answer:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.post("http://agent/v1/peer", data=BytesIO(request), headers=headers) as answer,
+            ):
                 body = await answer.read()
         except TimeoutError:
             raise PeerUnreachable(f"the other director did not answer within {timeout_s:g} s") from None
