@@ -7,8 +7,8 @@ side's business (``lvsagent.adapters.pairing_side``).  Why it is built so: docs/
     waiting → joining   hello: salt of the code, a fresh X25519 key
     joining → waiting   box: its introduction
     waiting → joining   box: its introduction                          (or: refused, in words)
-    joining → waiting   box: kept
-    waiting → joining   box: kept
+    joining → waiting   box: ready
+    waiting → joining   box: kept                                      (and only then the joining side keeps it too)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AT_ONCE = 16
 SALT_BYTES, KEY_BYTES = 16, 32
 LONGEST_FRAME = LONGEST_BYTES + 64
 HELLO, BOX, NO = b"h", b"b", b"n"
-KEPT = b"kept"
+READY, KEPT = b"ready", b"kept"
 
 
 class PairingFailed(AdapterError):
@@ -46,8 +46,11 @@ class PairingFailed(AdapterError):
 class Side(Protocol):
     """One of the two directors, as this conversation sees it.  Both methods may raise AdapterError."""
 
-    def introduce(self, heartbeat_key: bytes) -> Introduction:
-        """Itself, with the heartbeat key that the pair will use (``heartbeat_key`` is the other's, ``b""``: not known or none)."""
+    def introduce(self, heartbeat_key: bytes, address: str) -> Introduction:
+        """Itself, with the heartbeat key that the pair will use (``heartbeat_key`` is the other's, ``b""``: not known or none).
+
+        ``address`` is its own in this conversation.
+        """
         ...
 
     def accept(self, introduction: Introduction) -> None:
@@ -133,7 +136,7 @@ class Waiting:
             await self._wrong(line)
         else:
             self._tries = 0  # used, whatever comes of it
-            await self._finish(line, keys, replace(theirs, addresses=_seen(theirs.addresses, line.address)))
+            await self._finish(line, keys, replace(theirs, addresses=with_seen(theirs.addresses, line.address)))
 
     async def _greet(self, line: _Line) -> _Keys:
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: PLC0415 -- only while pairing
@@ -155,10 +158,10 @@ class Waiting:
 
     async def _finish(self, line: _Line, keys: _Keys, theirs: Introduction) -> None:
         try:
-            own = self._side.introduce(theirs.heartbeat_key)
+            own = self._side.introduce(theirs.heartbeat_key, line.own_address)
             await line.send(BOX, keys.seal(encode(own)))
-            if keys.open(await line.receive(BOX)) != KEPT:
-                raise PairingFailed("the other director did not keep it")
+            if keys.open(await line.receive(BOX)) != READY:
+                raise PairingFailed("the other director did not go on")
             agreed = replace(theirs, heartbeat_key=own.heartbeat_key)
             self._side.accept(agreed)
             await line.send(BOX, keys.seal(KEPT))
@@ -208,13 +211,13 @@ async def _join(line: _Line, code: str, side: Side) -> Introduction:
     salt = answer[len(MAGIC) : -KEY_BYTES]
     secret = await asyncio.to_thread(_stretch, code, salt)
     keys = _Keys(own, answer[-KEY_BYTES:], secret, hello + answer, joining=True)
-    await line.send(BOX, keys.seal(encode(side.introduce(b""))))
+    await line.send(BOX, keys.seal(encode(side.introduce(b"", line.own_address))))
     theirs = decode(keys.open(await line.receive(BOX)))
-    theirs = replace(theirs, addresses=_seen(theirs.addresses, line.address))
-    side.accept(theirs)
-    await line.send(BOX, keys.seal(KEPT))
+    theirs = replace(theirs, addresses=with_seen(theirs.addresses, line.address))
+    await line.send(BOX, keys.seal(READY))
     if keys.open(await line.receive(BOX)) != KEPT:
         raise PairingFailed("the other director did not keep it; pair again")
+    side.accept(theirs)
     return theirs
 
 
@@ -267,8 +270,12 @@ class _Line:
     @property
     def address(self) -> str:
         """The other end's."""
-        name = self.writer.get_extra_info("peername")
-        return str(name[0]) if name else ""
+        return str((self.writer.get_extra_info("peername") or ("",))[0])
+
+    @property
+    def own_address(self) -> str:
+        """This end's."""
+        return str((self.writer.get_extra_info("sockname") or ("",))[0])
 
     async def send(self, kind: bytes, data: bytes) -> None:
         """One frame."""
@@ -300,8 +307,8 @@ def _stretch(code: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=KEY_BYTES, n=2**14, r=8, p=1).derive(code.encode())
 
 
-def _seen(told: tuple[str, ...], address: str) -> tuple[str, ...]:
-    """The addresses told, and the one that the conversation came from or went to, if it can be kept."""
+def with_seen(told: tuple[str, ...], address: str) -> tuple[str, ...]:
+    """The addresses told, and the one that a conversation came from or went to, if it can be kept."""
     try:
         found = str(ipaddress.ip_address(address))
     except ValueError:

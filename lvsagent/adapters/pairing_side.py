@@ -13,11 +13,13 @@ from pathlib import Path
 from app.lvscf import NO_ADDRESS, ip_of, load
 from app.lvscf.model import GlobalSettings
 from lvsagent.adapters.config_files import ConfigFilesOnDisk
-from lvsagent.adapters.peer_keys import PeerKeys, read_private, write_new
+from lvsagent.adapters.handshake import with_seen
+from lvsagent.adapters.peer_keys import NotPaired, PeerKeys, read_private, write_new
 from lvsagent.core.identity import BACKUP, PRIMARY, identify
-from lvsagent.core.introduction import LONGEST_NAME_BYTES, BadIntroduction, Introduction, decode, encode
+from lvsagent.core.introduction import LONGEST_NAME_BYTES, BadIntroduction, Introduction, decode, encode, fingerprint
 from lvsagent.ports import AdapterError
 from lvsagent.settings import AgentSettings
+from lvsagent.wire.pairing import PairingInfo
 
 
 def own_name(settings: AgentSettings) -> str:
@@ -66,11 +68,11 @@ class OwnSide:
     doubts: str = ""
     _fresh: tuple[bytes, str] | None = field(default=None, init=False)
 
-    def introduce(self, heartbeat_key: bytes) -> Introduction:
+    def introduce(self, heartbeat_key: bytes, address: str) -> Introduction:
         """Itself.  The waiting side says which heartbeat key is used: its own, the other's, or a new one."""
         if self.rotate and self._fresh is None:
             self._fresh = self.keys.fresh_key()
-        introduction = self.keys.introduce(self.name, self.addresses, self._fresh[1] if self._fresh else "")
+        introduction = self.keys.introduce(self.name, with_seen(self.addresses, address), self._fresh[1] if self._fresh else "")
         if not self.waiting or introduction.heartbeat_key:
             return introduction
         key = heartbeat_key or self.keys.heartbeat_key(make=True)
@@ -101,3 +103,24 @@ def import_file(keys: PeerKeys, path: Path, at: float) -> tuple[Introduction, st
     except BadIntroduction as error:
         raise AdapterError(f"{path} cannot be used: {error}") from None
     return introduction, keys.keep(introduction, at)
+
+
+def pairing_info(keys: PeerKeys, last_contact_at: float = 0.0) -> PairingInfo:
+    """The pairing as people see it; ``last_contact_at`` is whoever asks the other director's to know.  Raises AdapterError."""
+    try:
+        peer = keys.peer()
+    except NotPaired:
+        return PairingInfo(paired=False)
+    other = peer.introduction
+    return PairingInfo(
+        paired=True,
+        name=other.name,
+        addresses=list(other.addresses),
+        port=other.port,
+        since=peer.since,
+        user_key=fingerprint(keys.own_user_key()),
+        host_key=fingerprint(keys.own_host_key()),
+        peer_user_key=fingerprint(other.user_key),
+        peer_host_key=fingerprint(other.host_key),
+        last_contact_at=last_contact_at,
+    )
