@@ -23,6 +23,8 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    PairingInfo,
+    PairingRequest,
     Problem,
     Receipt,
     Rehearsal,
@@ -142,6 +144,17 @@ class Agent(Protocol):
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one."""
+        ...
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with, and the code that waits, if one does."""
+        ...
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It does not wait for the other director: what came of it is in ``pairing()``.
+        """
         ...
 
     def table_text(self, *, rules: bool = False) -> str:
@@ -279,6 +292,15 @@ class AgentClient:
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one."""
         _success(self._call("POST", "/v1/rehearsals", body=_encoded(rehearsal)))
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return _decoded(self._call("GET", "/v1/pairing"), PairingInfo)
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair."""
+        named = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        return _decoded(self._call("POST", "/v1/pairing", body=_encoded(named)), PairingInfo)
 
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""

@@ -11,7 +11,6 @@ import asyncio
 import json
 import sys
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -102,9 +101,8 @@ def _refuse_extras(arguments: argparse.Namespace) -> None:
 
 
 def _keys(arguments: argparse.Namespace) -> tuple[PeerKeys, AgentSettings]:
-    config: Path = arguments.config.absolute()
-    settings = load_settings(config)
-    return PeerKeys(settings, config), settings
+    settings = load_settings(arguments.config)
+    return PeerKeys(settings), settings
 
 
 def _own_addresses(arguments: argparse.Namespace, settings: AgentSettings) -> tuple[str, ...]:

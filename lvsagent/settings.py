@@ -9,7 +9,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ class AgentSettings:
     ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  ``sync_user`` is whom the other director comes as,
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
     ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
-    socket, when both are on one machine for a demonstration.
+    socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -59,6 +59,7 @@ class AgentSettings:
     ssh_host_key: Path = Path("/etc/ssh/ssh_host_ed25519_key.pub")
     pair_port: int = 3639
     peer_socket: Path | None = None
+    path: Path = field(default=Path("/etc/piranha/agent.toml"), compare=False)
 
     @property
     def authorized_keys(self) -> Path:
@@ -214,7 +215,7 @@ def load_settings(path: Path) -> AgentSettings:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    return parse_settings(text, str(path))
+    return replace(parse_settings(text, str(path)), path=path.absolute())
 
 
 def parse_settings(text: str, name: str = "agent.toml") -> AgentSettings:
@@ -262,7 +263,7 @@ def _whole(settings: AgentSettings, name: str) -> list[str]:
 
 
 def _nearest(key: str) -> str:
-    close = difflib.get_close_matches(key, [field.name for field in fields(AgentSettings)], n=1)
+    close = difflib.get_close_matches(key, list(_CONVERTERS), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

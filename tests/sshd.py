@@ -150,7 +150,7 @@ def director(folder: Path, port: int = 22) -> tuple[AgentSettings, PeerKeys]:
     )
     settings = load_settings(toml)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
-    return settings, PeerKeys(settings, toml)
+    return settings, PeerKeys(settings)
 
 
 @contextlib.contextmanager

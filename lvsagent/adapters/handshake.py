@@ -79,14 +79,16 @@ class Waiting:
         self._done.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting for it
 
     async def start(self, addresses: Sequence[str], port: int) -> None:
-        """Listen on these addresses alone.  Raises PairingFailed when that cannot be."""
+        """Listen on these addresses alone, as far as this host has them.  Raises PairingFailed when it can on none."""
         self._secret = await asyncio.to_thread(_stretch, self.code, self._salt)
+        failures = []
         for address in addresses:
             try:
                 self._servers.append(await asyncio.start_server(self._visitor, address, port, limit=LONGEST_FRAME, reuse_address=True))
             except OSError as error:
-                await self.close()
-                raise PairingFailed(f"{address} port {port} cannot be listened on: {error.strerror or error}") from error
+                failures.append(f"{address} port {port} cannot be listened on: {error.strerror or error}")
+        if not self._servers:
+            raise PairingFailed("; ".join(failures) or "there is no address to listen on")
 
     async def result(self) -> Introduction:
         """The other director, kept.  Raises PairingFailed: too late, too many wrong codes, or the other side went away."""

@@ -62,10 +62,8 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 class PeerKeys:
     """The folder ``state_dir/peer`` and the file ``sync_dir/authorized_keys``."""
 
-    def __init__(self, settings: AgentSettings, config: Path) -> None:
-        """``config`` is agent.toml's path: the forced command names it."""
+    def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
-        self._config = config
         self.folder = settings.state_dir / "peer"
         self.private_key = self.folder / "id_ed25519"
         self.known_host = self.folder / "known_host"
@@ -214,7 +212,7 @@ class PeerKeys:
         """What sshd starts for the other director, whatever it asks for."""
         installed = Path(sys.executable).with_name("lvsagent")
         program = f"{installed}" if installed.exists() else f"{sys.executable} -P -m lvsagent.cli"
-        return f"{program} receive --config {self._config}"
+        return f"{program} receive --config {self._settings.path}"
 
     def _doubts(self) -> str:
         user = self._settings.sync_user

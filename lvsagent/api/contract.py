@@ -15,6 +15,8 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -73,6 +75,10 @@ class Service(Protocol):
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
+
+    def pairing(self) -> PairingInfo: ...
+
+    async def pair(self, request: PairingRequest) -> PairingInfo: ...
 
 
 class Refused(Exception):

@@ -23,7 +23,7 @@ from aiohttp import web
 from lvsagent.api.callers import PEER_ROUTE, Caller, caller_of, may_call
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, PairingRequest, Problem, Rehearsal, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -145,6 +145,8 @@ class ApiServer:
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
+            web.get("/v1/pairing", self._get_pairing),
+            web.post("/v1/pairing", self._post_pairing),
         ]
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
@@ -220,6 +222,16 @@ class ApiServer:
             raise BadRequest(f"no text in a rehearsal is longer than {TEXT_LIMIT} characters")
         self._service.add_rehearsal(rehearsal)
         return web.Response(status=204)
+
+    async def _get_pairing(self, _request: web.Request) -> web.Response:
+        return _json(200, self._service.pairing())
+
+    async def _post_pairing(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, PairingRequest)
+        if max(len(text) for text in (asked.action, asked.address, asked.code)) > TEXT_LIMIT:
+            raise BadRequest(f"no text in a pairing is longer than {TEXT_LIMIT} characters")
+        named = msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT])
+        return _json(200, await self._service.pair(named))
 
     async def _get_table(self, request: web.Request) -> web.Response:
         return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")

@@ -11,7 +11,19 @@ from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    Events,
+    FailoverRequest,
+    PairingInfo,
+    PairingRequest,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 OLDEST_TABLE_S = 0.5
 
@@ -70,6 +82,14 @@ class LvsdService:
         """Remember one, and say so."""
         self._director.rehearsals.add(rehearsal)
         self._director.events.add("role", "info", rehearsal_words(rehearsal), actor=rehearsal.actor)
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return self._director.pairing.info()
+
+    async def pair(self, request: PairingRequest) -> PairingInfo:
+        """Begin, stop or end a pairing."""
+        return await self._director.pairing.act(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

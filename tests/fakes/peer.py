@@ -1,40 +1,46 @@
-"""The other director in memory, as far as the ``Peer`` port can tell.
-
-Held to the real ones by ``tests/contract/test_peer_contract.py``.
-"""
+"""The way to the other director's agent, inside one process, with every way in which a way can fail."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from lvsagent.ports import PeerRefused, PeerUnreachable
 
 
+@dataclass
 class FakePeer:
-    """Asks ``agent``, which answers bytes with bytes.  Knobs: ``away`` (nobody is there), ``refusal`` (it will not, and why), ``silent``.
+    """A ``Peer`` that hands requests to ``there``.
 
-    ``asked`` are the requests that arrived.
+    ``down``: why it cannot be reached (``""``: it can).  ``refuses``: why it must not be believed.  ``loses_answers``: how many of the next
+    requests arrive and are carried out while the answer is lost.  ``holds``: while set, an answer is kept back.
     """
 
-    def __init__(self, agent: Callable[[bytes], Awaitable[bytes]]) -> None:
-        self._agent = agent
-        self.asked: list[bytes] = []
-        self.away = False
-        self.silent = False
-        self.refusal = ""
+    there: Callable[[bytes], Awaitable[bytes]] | None = None
+    down: str = ""
+    refuses: str = ""
+    loses_answers: int = 0
+    holds: asyncio.Event | None = None
+    asked: list[bytes] = field(default_factory=list)
 
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
-        """Carry one request and bring its answer."""
-        if self.refusal:
-            raise PeerRefused(f"the other director refuses: {self.refusal}")
-        if self.away:
-            raise PeerUnreachable("the other director cannot be reached")
+        """Carry one request there and bring its answer."""
+        if self.refuses:
+            raise PeerRefused(self.refuses)
+        if self.down or self.there is None:
+            raise PeerUnreachable(self.down or "no route to host")
         self.asked.append(request)
-        try:
-            async with asyncio.timeout(timeout_s):
-                if self.silent:
-                    await asyncio.Event().wait()
-                return await self._agent(request)
-        except TimeoutError:
-            raise PeerUnreachable(f"the other director did not answer within {timeout_s:g} s") from None
+        answer = await self.there(request)
+        if self.holds is not None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.holds.wait()
+            except TimeoutError:
+                raise PeerUnreachable("it did not answer in time") from None
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise PeerUnreachable("the connection broke")
+        if self.down:
+            raise PeerUnreachable(self.down)
+        return answer
