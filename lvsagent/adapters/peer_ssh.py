@@ -47,12 +47,15 @@ class _Errand:
     answer: asyncio.Future[bytes]
     given_up: threading.Event = field(default_factory=threading.Event)
 
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.given_up.is_set() or monotonic() >= self.until
+
     def left(self) -> float:
         """Seconds that are left.  Raises PeerUnreachable when none are, or nobody waits."""
-        left = self.until - monotonic()
-        if left <= 0 or self.given_up.is_set():
+        if self.is_over():
             raise PeerUnreachable("the other director did not answer in time")
-        return left
+        return max(self.until - monotonic(), 0.001)
 
     def settle(self, result: bytes | AdapterError) -> None:
         """Hand it over to whoever asked, if they still wait."""
@@ -70,7 +73,10 @@ class _Errand:
 
 
 class SshPeer:
-    """The ``Peer`` port.  A pairing that is made, changed or ended meanwhile counts from the next request on."""
+    """The ``Peer`` port.  One request is under way at a time; others wait for it, within their own limits.
+
+    A pairing that is made, changed or ended meanwhile counts from the next request on.
+    """
 
     def __init__(self, keys: PeerKeys, tool: str = "ssh") -> None:
         self._keys = keys
@@ -118,6 +124,8 @@ class SshPeer:
 
     def _work(self) -> None:
         while (errand := self._errands.get()) is not None:
+            if errand.is_over():
+                continue  # it waited too long behind others; the session has nothing to do with it
             try:
                 answer = self._carry(errand)
             except (PeerRefused, PeerUnreachable) as error:
@@ -134,7 +142,6 @@ class SshPeer:
         self._hang_up()
 
     def _carry(self, errand: _Errand) -> bytes:
-        errand.left()
         stamp = self._keys.stamp()
         if stamp != self._stamp:
             self._hang_up()

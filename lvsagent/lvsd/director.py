@@ -21,7 +21,7 @@ from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
 from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, clean, host_names
-from lvsagent.core.identity import identify
+from lvsagent.core.identity import BACKUP, PRIMARY, identify
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
@@ -321,6 +321,7 @@ class Director:
         self.running = configuration
         expansion = configuration.expansion
         self.identity = self._whoami()
+        self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
         outcome = await self.keeper.adopt(expansion)

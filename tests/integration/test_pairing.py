@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -469,7 +470,8 @@ def waiting_lvsctl(two: Two, *words: str) -> Iterator[tuple[subprocess.Popen[str
         assert process.stdout
         assert process.stdout.readline().startswith("On the other director, within 10 minutes")
         yield process, process.stdout.readline().split()[3]
-        process.communicate(timeout=20)
+        if not process.stdout.closed:
+            process.communicate(timeout=20)
     finally:
         if process.poll() is None:
             process.kill()
@@ -494,6 +496,14 @@ def test_two_commands_pair_two_directors(two: Two) -> None:
     assert (gone.returncode, lvsctl(two, "righty", "unpair").returncode) == (0, 1)
     assert "opens nothing here any more" in gone.stdout
     assert read_keys(two.right.heartbeat_key_file).present == read_keys(two.left.heartbeat_key_file).present
+
+
+def test_ctrl_c_ends_the_waiting_in_words(two: Two) -> None:
+    with waiting_lvsctl(two) as (waiting, _):
+        waiting.send_signal(signal.SIGINT)
+        _, words = waiting.communicate(timeout=20)
+    assert (waiting.returncode, words) == (1, "lvsctl: nothing has been paired; the code is worth nothing any more\n")
+    two.nothing_happened()
 
 
 def test_files_pair_two_directors_by_lvsctl(two: Two, tmp_path: Path) -> None:

@@ -224,6 +224,29 @@ async def test_a_slow_agent_is_given_up_in_time_and_its_late_answer_is_nobody_el
     assert await peer.ask(b'{"next": 2}', 10) == b'{"next": 2}'
 
 
+async def test_one_that_waited_too_long_behind_another_does_not_cost_the_other_its_session(
+    peer: SshPeer, agent: StandIn, righty: Sshd
+) -> None:
+    await peer.ask(b"{}", 10)
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(body: bytes) -> web.Response:
+        reached.set()
+        await go.wait()
+        return web.Response(body=body)
+
+    agent.answer = slow
+    first = asyncio.create_task(peer.ask(b"[1]", 20))
+    await asyncio.wait_for(reached.wait(), 10)
+    with pytest.raises(PeerUnreachable, match="within"):
+        await peer.ask(b"[2]", 0.2)
+    go.set()
+    assert await first == b"[1]"
+    assert await peer.ask(b"[3]", 10) == b"[3]"
+    assert agent.asked == [b"{}", b"[1]", b"[3]"]
+    assert righty.log.count("Accepted publickey") == 1
+
+
 async def test_an_ask_may_be_cancelled_and_the_next_one_gets_its_own_answer(peer: SshPeer, agent: StandIn) -> None:
     await peer.ask(b"{}", 10)
     reached = asyncio.Event()
