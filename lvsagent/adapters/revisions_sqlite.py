@@ -252,7 +252,8 @@ class SqliteRevisions:
         for ending in ("-wal", "-shm", ""):  # the database last: while it has its name, nothing fresh is begun beside an old log
             with contextlib.suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + ending).rename(aside.with_name(aside.name + ending))
-        return HistoryDamaged(f"the history in {self._path} is damaged ({reason}): it is kept as {aside.name}, and a fresh one has begun")
+        words = " ".join(reason.split())
+        return HistoryDamaged(f"the history in {self._path} is damaged ({words}): it is kept as {aside.name}, and a fresh one has begun")
 
     def _thin(self, database: sqlite3.Connection) -> None:
         needed = set(_places(database).values())
