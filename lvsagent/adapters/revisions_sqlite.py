@@ -96,18 +96,20 @@ class SqliteRevisions:
         """Keep a revision and its text; returns its number."""
         if not linked(revision) or hashlib.sha256(text).hexdigest() != revision.etag:
             raise ValueError(f"revision {revision.id[:12]} is not what its id or its ETag says")
+        compressed = zlib.compress(text)
 
         def work(database: sqlite3.Connection) -> int:
             found = _one(database, "WHERE id = ?", revision.id)
-            if found is None or not found.kept:
-                database.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (revision.etag, zlib.compress(text)))
+            database.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (revision.etag, compressed))
             if found is None:
                 values = [getattr(revision, name) for name in FIELDS]
                 database.execute(INSERT, (*values, json.dumps(list(changes)), outcome))
-            number = found.number if found else int(database.execute("SELECT last_insert_rowid()").fetchone()[0])
+            elif head:
+                database.execute("UPDATE revisions SET outcome = ?, outcome_words = '' WHERE number = ?", (outcome, found.number))
             if head:
                 _move_head(database, revision.id)
-            if number % THIN_EVERY == 0 and found is None:
+            number = found.number if found else int(database.execute("SELECT max(number) FROM revisions").fetchone()[0])
+            if found is None and number % THIN_EVERY == 0:
                 self._thin(database)
             return number
 

@@ -337,6 +337,16 @@ async def test_a_crash_at_any_step_of_taking_in_an_edit_loses_nothing(tmp_path: 
         assert chained(revisions), name
 
 
+async def test_a_crash_at_any_step_of_taking_over_the_other_directors_leaves_it_to_be_taken_again(tmp_path: Path) -> None:
+    folders = await asyncio.to_thread(crashed, tmp_path, "take")
+    assert len(folders) > 30
+    for name, folder in folders.items():
+        standing, (theirs, mine), _ = await story(folder)
+        head = theirs if standing == NEW else mine
+        assert (head.etag, head.outcome) == (etag_of(standing.encode()), "applied"), name
+        assert (theirs.parent, theirs.comment, theirs.node) == (mine.id, "there", "righty"), name
+
+
 # --- when it cannot be kept ------------------------------------------------------------------------------------------------------
 
 
