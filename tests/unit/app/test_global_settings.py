@@ -44,6 +44,7 @@ def test_saves_exactly_the_changed_line(client: FlaskClient, agent: FakeAgent, n
     [
         ("primary_private", "10.11.12.9", "primary_private = 10.11.12.9"),
         ("rsh_command", "ssh", "rsh_command = ssh"),
+        ("rsh_command", "rsync", "rsh_command = rsync"),
         ("tcp_timeout", "600", "tcp_timeout = 600"),
         ("tcpfin_timeout", "60", "tcpfin_timeout = 60"),
         ("udp_timeout", "30", "udp_timeout = 30"),
