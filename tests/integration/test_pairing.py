@@ -293,16 +293,21 @@ async def test_garbage_takes_no_try_and_holds_up_nobody(two: Two, garbage: bytes
         writer.close()
 
 
-async def test_silent_connections_are_bounded_and_time_out(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "CONVERSATION_S", 0.3)
+async def test_silent_connections_are_bounded_make_room_and_time_out(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = await two.wait()
     silent = [await asyncio.open_connection("127.0.0.1", two.port) for _ in range(handshake.AT_ONCE + 4)]
-    for reader, _ in silent:
+    for reader, _ in silent[:4]:
         assert await asyncio.wait_for(reader.read(), 5) == b""
-    monkeypatch.setattr(handshake, "CONVERSATION_S", 10)
     told = asyncio.create_task(waiting.result())
     await two.join(waiting.code)
     await told
+    two.paired()
+    monkeypatch.setattr(handshake, "CONVERSATION_S", 0.3)
+    again = await two.wait()
+    reader, writer = await asyncio.open_connection("127.0.0.1", two.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await again.close()
     for _, writer in silent:
         writer.close()
 
