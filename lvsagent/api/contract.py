@@ -15,6 +15,8 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -26,13 +28,22 @@ from lvsagent.wire import (
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from."""
+    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from.
+
+    ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.
+    ``plan``: the fingerprint of the plan that was shown (``""``: none was); ``confirm``: the token of what is to be taken out of service;
+    ``guard_s``: it goes back by itself unless it is confirmed within so many seconds (0: it stays).
+    """
 
     data: bytes
     if_match: str
     comment: str = ""
     actor: str = ""
     dry_run: bool = False
+    origin: str = "console"
+    plan: str = ""
+    confirm: str = ""
+    guard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,8 @@ class Service(Protocol):
 
     def failover(self, request: FailoverRequest) -> None: ...
 
+    async def guard(self, request: GuardRequest) -> GuardInfo: ...
+
     def rehearsals(self) -> Rehearsals: ...
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
@@ -94,6 +107,22 @@ class Invalid(Refused):
         errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
         super().__init__(f"lvs.cf has {errors} error{'s' if errors > 1 else ''}; nothing was written")
         self.diagnostics = list(diagnostics)
+
+
+class Unread(Refused):
+    """Nothing was written because whoever accepts should first read on; ``receipt`` is that of a dry run now."""
+
+    def __init__(self, message: str, receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class Grown(Unread):
+    """The plan does more than the one that was shown."""
+
+
+class Unconfirmed(Unread):
+    """The change takes much out of service at once, and nobody has said that this is meant."""
 
 
 class NotFound(Refused):

@@ -25,6 +25,7 @@ from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
+from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.names import Names, is_local
@@ -33,6 +34,7 @@ from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
@@ -92,6 +94,8 @@ class Director:
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
+        self.safety = Safety(self.keeper, self.book, settings.confirm_share)
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +106,7 @@ class Director:
         if self.disk.reason:
             self.events.add("config", "error" if self.disk.errors or self.disk.exists else "warning", self.disk.reason)
         outcome = await self._take_over(configuration)
+        self.guard.resume()
         self.events.add(
             "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
         )
@@ -154,6 +159,11 @@ class Director:
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
 
+    @property
+    def etag(self) -> str:
+        """Of lvs.cf as last seen on the disk."""
+        return self.disk.etag
+
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
         try:
@@ -184,7 +194,9 @@ class Director:
             if write.dry_run:
                 receipt = await self._preview(candidate, current.etag)
             else:
-                receipt = await self._accept(candidate, current, write)
+                await self.safety.check(candidate, self.running, write, self._preview)
+                async with self.guard.over(candidate, write, written=candidate.file.etag != current.etag):
+                    receipt = await self._accept(candidate, current, write)
         return _timed(receipt, self.clock.now() - began)
 
     async def look_at_disk(self, *, again: bool = False) -> None:
@@ -275,6 +287,8 @@ class Director:
             steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
+            plan=self.safety.show(operations, have, self.running, candidate),
+            takes_out=self.safety.takes_out(self.running, candidate),
         )
 
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:

@@ -14,6 +14,7 @@ from lvsagent.adapters import lifeline
 from lvsagent.adapters.clock import SystemClock
 from lvsagent.api.server import ApiServer
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.guard import LOOK_S
 from lvsagent.lvsd.service import LvsdService
 from lvsagent.ports import Clock, Ipvs
 from lvsagent.settings import AgentSettings
@@ -65,6 +66,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             _whenever(director.health_changed, director, director.settle),
             _whenever(reread, director, lambda: _read_again(director)),
             _names(director),
+            _guard(director),
         )
     ]
     for task in tasks:
@@ -134,3 +136,9 @@ async def _names(director: Director) -> None:
     while True:
         await asyncio.sleep(NAMES_S)
         await _safely(director, director.follow_names)
+
+
+async def _guard(director: Director) -> None:
+    while True:
+        await _safely(director, director.guard.run)
+        await asyncio.sleep(LOOK_S)

@@ -11,7 +11,19 @@ from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    Events,
+    FailoverRequest,
+    GuardInfo,
+    GuardRequest,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 OLDEST_TABLE_S = 0.5
 
@@ -61,6 +73,10 @@ class LvsdService:
     def failover(self, request: FailoverRequest) -> None:
         """An operator's word about the role."""
         self._director.pair.failover(request)
+
+    async def guard(self, request: GuardRequest) -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        return await self._director.guard.act(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""
