@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
+from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
 OK, FAILED, NO_AGENT = 0, 1, 3
@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
+    apply.add_argument("--plan", default="", metavar="FINGERPRINT", help="refuse if it would do more than the plan that lvsctl plan showed")
+    apply.add_argument("--yes-take-out", action="store_true", help="a large change: name what it takes out of service, and do it")
+    apply.add_argument("--guard", type=float, default=0.0, metavar="SECONDS", help="goes back by itself unless confirmed in time")
+    guard = _add(commands, "guard", _guard, "the change that goes back by itself: status, confirm it, or have it back now")
+    guard.add_argument("action", choices=("status", "confirm", "revert"))
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
@@ -148,7 +153,8 @@ def _report(error: AgentError, *, as_json: bool) -> int:
 
     diagnostics = error.diagnostics if isinstance(error, InvalidConfig) else ()
     if as_json:
-        code = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid"}.get(type(error), "refused")
+        codes = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid", PlanGrown: "grown", Unconfirmed: "unconfirmed"}
+        code = codes.get(type(error), "refused")
         code = error.code if isinstance(error, AgentRefused) else code
         problem = {"error": {"code": code, "message": str(error), "diagnostics": msgspec.to_builtins(diagnostics)}}
         sys.stdout.write(json.dumps(problem) + "\n")
@@ -246,20 +252,24 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    return _put(arguments, dry_run=False, comment=arguments.comment)
+    return _put(arguments, dry_run=False)
 
 
-def _put(arguments: argparse.Namespace, *, dry_run: bool, comment: str = "") -> int:
+def _put(arguments: argparse.Namespace, *, dry_run: bool) -> int:
     import msgspec  # noqa: PLC0415
 
-    from lvsagent import ctl_text  # noqa: PLC0415
+    from lvsagent import ctl_guard, ctl_text  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    agent = _agent(arguments)
-    etag = arguments.if_match or agent.config().etag
-    receipt = agent.put_config(data.decode("utf-8", "surrogateescape"), if_match=etag, comment=comment, dry_run=dry_run)
+    receipt = ctl_guard.put(arguments, _agent(arguments), data.decode("utf-8", "surrogateescape"), dry_run=dry_run)
     _print(arguments, lambda: msgspec.to_builtins(receipt), lambda: ctl_text.receipt_text(receipt))
     return OK if dry_run or (receipt.applied and not receipt.refusals) else FAILED
+
+
+def _guard(arguments: argparse.Namespace) -> int:
+    from lvsagent import ctl_guard  # noqa: PLC0415
+
+    return ctl_guard.guard(arguments, _agent(arguments))
 
 
 def _announce(arguments: argparse.Namespace) -> int:
