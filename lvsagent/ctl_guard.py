@@ -19,20 +19,17 @@ OK, FAILED = 0, 1
 WATCHING = frozenset({"watching", "going back"})
 
 
-def put(arguments: argparse.Namespace, agent: AgentClient, text: str, *, dry_run: bool) -> Receipt:
-    """``plan`` or ``apply``.  What a large change takes out of service is named before it is done, or refused."""
-    etag = arguments.if_match or agent.config().etag
-    if dry_run:
-        return agent.put_config(text, if_match=etag, dry_run=True)
+def accept(arguments: argparse.Namespace, agent: AgentClient, text: str, *, if_match: str, comment: str, origin: str = "") -> Receipt:
+    """Write and apply.  What a large change takes out of service is named: before it is done, or because it is refused."""
     confirm = ""
     if arguments.yes_take_out:
-        takes = agent.put_config(text, if_match=etag, dry_run=True).takes_out
+        takes = agent.put_config(text, if_match=if_match, dry_run=True).takes_out
         if takes is not None:
             sys.stderr.write(take_out_text(takes))
             confirm = takes.token
     try:
         return agent.put_config(
-            text, if_match=etag, comment=arguments.comment, plan=arguments.plan, confirm=confirm, guard_s=arguments.guard or 0.0
+            text, if_match=if_match, comment=comment, origin=origin, plan=arguments.plan, confirm=confirm, guard_s=arguments.guard
         )
     except Unconfirmed as error:
         if error.receipt.takes_out is not None:

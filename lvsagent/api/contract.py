@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lvsagent.core.revisions import Revision
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
@@ -20,6 +21,8 @@ from lvsagent.wire import (
     Receipt,
     Rehearsal,
     Rehearsals,
+    RevisionInfo,
+    Revisions,
     State,
     TrialReport,
     TrialRequest,
@@ -30,7 +33,8 @@ from lvsagent.wire import (
 class Write:
     """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from.
 
-    ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.
+    ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.  ``other_parent``: the id of the revision that this one joins with the head.
+    ``revision``: taken over as it is instead of a fresh one being made (the other director's, whose text ``data`` is).
     ``plan``: the fingerprint of the plan that was shown (``""``: none was); ``confirm``: the token of what is to be taken out of service;
     ``guard_s``: it goes back by itself unless it is confirmed within so many seconds (0: it stays).
     """
@@ -44,6 +48,8 @@ class Write:
     plan: str = ""
     confirm: str = ""
     guard_s: float = 0.0
+    other_parent: str = ""
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,12 @@ class Service(Protocol):
     def previous(self) -> ConfigFile: ...
 
     async def put(self, write: Write) -> Receipt: ...
+
+    async def history(self, limit: int, before: int) -> Revisions: ...
+
+    async def revision(self, number: int) -> RevisionInfo: ...
+
+    async def revision_text(self, number: int) -> ConfigFile: ...
 
     def state(self, question: Question) -> State: ...
 

@@ -46,16 +46,20 @@ from lvsagent.core.guard import (
     returning_text,
 )
 from lvsagent.core.identity import redundancy_wanted
-from lvsagent.lvsd.configuration import Configuration
+from lvsagent.core.revisions import REVERTED
+from lvsagent.lvsd.configuration import Configuration, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import HealthBook
+from lvsagent.lvsd.history import History
+from lvsagent.lvsd.names import Names
 from lvsagent.lvsd.neighbours import Pulse
 from lvsagent.lvsd.traffic import SAMPLE_S, Traffic
-from lvsagent.ports import AdapterError, Clock
+from lvsagent.ports import AdapterError, Clock, ConfigFile
 from lvsagent.wire import GuardInfo, GuardRequest, Receipt
 
 LOOK_S = 0.5
 SAMPLES_BEFORE, LEAST_SAMPLES_BEFORE = 15, 3
+NEWEST = 20
 TOLD_S = 600.0
 """How long the end of a guard is shown."""
 
@@ -71,6 +75,8 @@ class Guarded(Protocol):
     pulse: Pulse
     traffic: Traffic
     running: Configuration
+    names: Names
+    history: History
 
     @property
     def etag(self) -> str:
@@ -83,19 +89,17 @@ class Guarded(Protocol):
 
 
 class GuardKeeper:
-    """At most one change is watched at a time.  ``on_returned`` is told the ETag of a change that went back, and why."""
+    """At most one change is watched at a time."""
 
     def __init__(
         self,
         path: Path,
         director: Guarded,
         in_file_thread: Callable[[Callable[[bytes], None], bytes], Awaitable[None]],
-        on_returned: Callable[[Watch], None] = lambda _watch: None,
     ) -> None:
         self._path = path
         self._director = director
         self._in_file_thread = in_file_thread
-        self._on_returned = on_returned
         self._machine: Guard | None = None
         self._kept: Watch | None = None
         self._sampled_at: float | None = None
@@ -106,12 +110,12 @@ class GuardKeeper:
     # --- a change comes and is watched -----------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def over(self, candidate: Configuration, write: Write, *, written: bool) -> AsyncIterator[None]:
-        """Around the accept of ``candidate``: what is needed to go back is on the disk before lvs.cf is."""
-        if not write.guard_s or not written:
+    async def over(self, candidate: Configuration, current: ConfigFile, write: Write) -> AsyncIterator[None]:
+        """Around the accept of ``candidate`` in the place of ``current``: what is needed to go back is on the disk before lvs.cf is."""
+        if not write.guard_s or candidate.file.etag == current.etag:
             yield
             return
-        watch = self._watch(candidate, write)
+        watch = self._watch(candidate, await self._worth_returning_to(current), write)
         before, self._arming = self._kept, True
         try:
             try:
@@ -225,6 +229,17 @@ class GuardKeeper:
                 log.warning("%s", error)  # what is on the disk leads to the same end
         for command in commands:
             await self._carry_out(machine, command)
+        if machine.watch.phase == RETURNED:
+            await self._note_in_history(machine.watch)
+
+    async def _note_in_history(self, watch: Watch) -> None:
+        """The revision that went back says so; a history that cannot be written loses this word and nothing else."""
+        with contextlib.suppress(Unavailable):
+            newest = await self._director.history.ask(lambda store: store.newest(NEWEST, 0))
+            for one in newest:
+                if one.revision.etag == watch.etag:
+                    await self._director.history.note(one.revision.id, REVERTED, watch.reason)
+                    return
 
     async def _carry_out(self, machine: Guard, command: Command) -> None:
         match command:
@@ -246,7 +261,6 @@ class GuardKeeper:
             return self._seen(machine.watch)
         except (Refused, AdapterError, OSError) as error:
             return Failed(str(error))
-        self._on_returned(machine.watch)
         return Returned(receipt.etag, receipt.serial)
 
     def _seen(self, watch: Watch) -> Event:
@@ -274,27 +288,34 @@ class GuardKeeper:
         rate = sum(traffic.rate(key) for key in self._director.running.expansion.pools if str(key) in services)
         return Sample(rate * seconds, seconds)
 
-    def _watch(self, candidate: Configuration, write: Write) -> Watch:
-        director = self._director
-        running, clock = director.running, director.clock
+    async def _worth_returning_to(self, current: ConfigFile) -> Configuration:
+        """lvs.cf as it stands; where that cannot be served, what is being served.  Raises BadRequest when neither will do."""
+        running = self._director.running
+        if current.exists and current.etag != running.file.etag:  # edited by hand, and nobody has looked yet
+            found = await read_configuration(current, self._director.names)
+            running = running if found.errors else found
         if not running.file.exists or running.errors:
             why = "has errors" if running.errors else "is not there"
             raise BadRequest(f"the lvs.cf to go back to {why}, so this change cannot be guarded; nothing was written")
+        return running
+
+    def _watch(self, candidate: Configuration, before: Configuration, write: Write) -> Watch:
+        director, clock = self._director, self._director.clock
         now, wall = clock.now(), clock.wall()
         return Watch(
             etag=candidate.file.etag,
             serial=candidate.serial,
             actor=write.actor,
             comment=write.comment,
-            previous=running.file.data,
-            previous_etag=running.file.etag,
-            previous_serial=running.serial,
+            previous=before.file.data,
+            previous_etag=before.file.etag,
+            previous_serial=before.serial,
             began_at=wall,
             guard_s=write.guard_s,
             deadline=now + write.guard_s,
             deadline_at=wall + write.guard_s,
             boot=this_boot(),
-            baseline=self._baseline(running, candidate),
+            baseline=self._baseline(director.running, candidate),
         )
 
     def _baseline(self, before: Configuration, after: Configuration) -> Baseline:

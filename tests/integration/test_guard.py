@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,12 @@ async def test_without_a_confirmation_it_goes_back_as_a_new_serial(tmp_path: Pat
         assert lab.director.running.config.virtual[0].scheduler == "rr"
         info = await guard_of(lab)
         assert (info.state, info.reason) == ("went back", "nobody confirmed it within 60 s")
+        history = await lab.ask(lab.client.history)
+        assert [(one.serial, one.origin, one.actor, one.outcome) for one in history.revisions[:2]] == [
+            (3, "guard", "guard", "applied"),
+            (2, "console", "tester", "reverted"),
+        ]
+        assert history.revisions[1].outcome_words == "nobody confirmed it within 60 s"
         assert messages(lab)[0] == "guarded change, serial 2: back to the lvs.cf of serial 1, as serial 3: nobody confirmed it within 60 s"
         assert messages(lab)[1].startswith("lvs.cf accepted, serial 3")
 
@@ -311,6 +318,15 @@ async def test_an_unchanged_text_is_not_guarded_and_a_guard_has_limits(tmp_path:
 # --- it survives -----------------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.asynccontextmanager
+async def until_killed(folder: Path) -> AsyncIterator[Lab]:
+    """A lab that ``again`` ends."""
+    lab = Lab(folder, FakeIpvs())
+    lab.lvs_cf.write_text(TUTORIAL)
+    await lab.start()
+    yield lab
+
+
 async def again(lab: Lab) -> Lab:
     """Another lvsd over what a kill of this one leaves."""
     await lab.api.stop()
@@ -321,7 +337,7 @@ async def again(lab: Lab) -> Lab:
 
 
 async def test_the_next_lvsd_goes_on_watching(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
+    async with until_killed(tmp_path) as first:
         await guarded(first)
         lab = await again(first)
         info = await guard_of(lab)
@@ -334,7 +350,7 @@ async def test_the_next_lvsd_goes_on_watching(tmp_path: Path) -> None:
 
 
 async def test_time_that_ran_out_while_lvsd_was_away_counts(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
+    async with until_killed(tmp_path) as first:
         await guarded(first, guard_s=1)
         lab = await again(first)
         move(lab, 1)
@@ -348,7 +364,7 @@ async def test_time_that_ran_out_while_lvsd_was_away_counts(tmp_path: Path) -> N
 
 
 async def test_a_confirmation_is_remembered(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
+    async with until_killed(tmp_path) as first:
         await guarded(first, guard_s=1)
         await first.ask(first.client.guard, "confirm")
         lab = await again(first)
@@ -359,7 +375,7 @@ async def test_a_confirmation_is_remembered(tmp_path: Path) -> None:
 
 
 async def test_killed_after_the_text_went_back_and_before_that_was_noted_it_is_noted_then(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
+    async with until_killed(tmp_path) as first:
         await guarded(first)
         before = (tmp_path / "state" / "guard.json").read_bytes
         kept: list[bytes] = []
@@ -380,7 +396,7 @@ async def test_killed_after_the_text_went_back_and_before_that_was_noted_it_is_n
 
 
 async def test_killed_before_lvs_cf_was_written_nothing_goes_back(tmp_path: Path) -> None:
-    async with running(tmp_path) as first:
+    async with until_killed(tmp_path) as first:
         await guarded(first)
         first.lvs_cf.write_text(TUTORIAL)  # as if the kill had come a moment earlier
         lab = await again(first)
@@ -413,7 +429,7 @@ async def test_on_a_full_disk_a_guarded_change_is_refused_and_one_that_is_watche
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lvsagent.lvsd.guard.SystemFiles", Full)
-    async with running(tmp_path) as lab:
+    async with until_killed(tmp_path) as lab:
         monkeypatch.setattr(Full, "full", True)
         with pytest.raises(AgentRefused, match="no space left"):
             await guarded(lab)
