@@ -52,3 +52,6 @@ def _tell(found: GuardInfo | None, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(msgspec.to_builtins(found)) + "\n")
     else:
         sys.stdout.write(safe(guard_text(found)) + "\n" if found else "no change is being watched\n")
+
+
+HANDLERS = {"guard": guard}
