@@ -37,6 +37,8 @@ VERSION = 1
 THIN_EVERY = 64
 """Thinning looks at every line, so it is done now and then."""
 BUSY_S = 2.0
+LOOKED_OVER_BYTES = 64 * 1024 * 1024
+"""A larger database is not looked over as a whole when it is opened: lvsd's start waits for it.  What is read is checked in any case."""
 SCHEMA = """
 CREATE TABLE revisions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -242,6 +244,8 @@ class SqliteRevisions:
             database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"it was written by another version of the agent (form {version})")
+        if self._path.stat().st_size > LOOKED_OVER_BYTES:
+            return
         if found := [row[0] for row in database.execute("PRAGMA quick_check(1)") if row[0] != "ok"]:
             raise _Broken(str(found[0]))
 
