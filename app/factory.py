@@ -19,6 +19,7 @@ from app.views import (
     control,
     failover,
     global_settings,
+    guard,
     login,
     monitoring_scripts,
     password,
@@ -45,6 +46,7 @@ VIEWS = (
     monitoring_scripts,
     failover,
     review,
+    guard,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000
