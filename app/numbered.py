@@ -69,6 +69,13 @@ def _around(places: Sequence[int], count: int) -> list[int]:
 
 def head(text: str, limit: int) -> tuple[list[NumberedLine], int]:
     """The first ``limit`` lines of ``text``, and how many more there are."""
+    if not text:
+        return [], 0
     lines = text.removesuffix("\n").split("\n", limit)
     rest = lines.pop().count("\n") + 1 if len(lines) > limit else 0
     return numbered("\n".join([*lines, ""]), whole_lines=limit), rest
+
+
+def count_lines(text: str) -> int:
+    """How many lines ``text`` has, the last one with or without a line feed."""
+    return text.count("\n") + (text != "" and not text.endswith("\n"))

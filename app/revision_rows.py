@@ -28,12 +28,11 @@ OUTCOMES = {
     "reverted": ("taken back", WARN),
     "pending": ("outcome not known", IDLE),
 }
-CHANGES_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class RevisionRow:
-    """One revision.  ``more``: how many changes are not among ``changes``; ``comment`` is blank when it only repeats them."""
+    """One revision.  ``changes`` leave the serial out, which every change moves; ``comment`` is blank when it only repeats them."""
 
     number: int
     serial: int
@@ -43,7 +42,6 @@ class RevisionRow:
     node: str
     origin: str
     changes: tuple[str, ...]
-    more: int
     comment: str
     outcome: Badge
     kept: bool
@@ -65,7 +63,8 @@ def rows(found: Iterable[RevisionInfo], etag: str, now: float, newest: bool) -> 
 def row(one: RevisionInfo, now: float, *, in_force: bool) -> RevisionRow:
     """One revision as a row."""
     word, kind = OUTCOMES.get(one.outcome, (one.outcome, IDLE))
-    said = "; ".join(one.changes)
+    changes = tuple(words for words in one.changes if not words.startswith("serial_no "))
+    repeated = bool(changes) and one.comment.startswith("; ".join(changes[:3]))
     return RevisionRow(
         number=one.number,
         serial=one.serial,
@@ -74,9 +73,8 @@ def row(one: RevisionInfo, now: float, *, in_force: bool) -> RevisionRow:
         who=one.actor,
         node=one.node,
         origin=ORIGINS.get(one.origin, one.origin),
-        changes=tuple(one.changes[:CHANGES_SHOWN]),
-        more=max(0, len(one.changes) - CHANGES_SHOWN),
-        comment="" if one.changes and (one.comment in said or one.comment.startswith("; ".join(one.changes[:3]))) else one.comment,
+        changes=changes,
+        comment="" if repeated else one.comment,
         outcome=Badge(word, kind, one.outcome_words),
         kept=one.kept,
         in_force=in_force,

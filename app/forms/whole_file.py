@@ -76,7 +76,7 @@ def take(posted: Mapping[str, str]) -> TypedFile | None:
     return TypedFile(text, posted.get("etag", ""), readable(posted.get("note", "")).strip()[:LONGEST_NOTE])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EarlierFile:
     """An lvs.cf that was in force before; ``what`` names it."""
 
@@ -90,8 +90,9 @@ class EarlierFile:
         return going_back(basis, self.earlier, self.what)
 
     def rebase(self, before: Basis | None, basis: Basis) -> tuple[Meanwhile, ...]:
-        """Nothing to do: going back means the same whatever the file says now."""
-        del before, basis
+        """Going back means the same whatever the file says now."""
+        del before  # nothing of it is kept
+        self.etag = basis.etag
         return ()
 
     def fields_to_carry(self) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from app.forms.values import readable
 from app.forms.whole_file import EDITED_LINES, LONGEST_NOTE, TypedFile, take
 from app.frame import services
 from app.lvscf import load
-from app.numbered import Finding, numbered
+from app.numbered import Finding, count_lines, numbered
 from app.presentation import size
 from app.textarea import LARGEST_FILE_BYTES
 from app.views.review import NO_NOTES, Notes, Screen, basis_now, decide, page
@@ -91,7 +91,7 @@ def _page(basis: Basis, typed: TypedFile, notes: Notes, uploaded: str = "") -> s
         findings=findings,
         findings_shown=FINDINGS_SHOWN,
         lines=numbered(typed.text, findings),
-        line_count=typed.text.removesuffix("\n").count("\n") + 1,
+        line_count=count_lines(typed.text),
         uploaded=uploaded,
         most_lines=EDITED_LINES,
         largest_file=size(LARGEST_FILE_BYTES),

@@ -214,6 +214,10 @@ class FakeAgent:
             said = f"real server number1 of http: {weight}"
             self._remember(serial + 1, "piranha", "console", said, [said])
 
+    def forget_history(self) -> None:
+        """There is no revision (yet)."""
+        self._revisions = []
+
     def thin(self, number: int) -> None:
         """Only the line about this revision is left, not its text."""
         self._alter(number, kept=False)
