@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from deploy.demo import cluster
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.test_every_page import examine
 from tests.browser.test_look import Served, serving
 from tests.browser.test_manners import tab_to
 from tests.fakes.agent import TUTORIAL, FakeAgent
+from tests.stack import PASSWORD as REAL_PASSWORD
+from tests.stack import running_stack
 from tests.unit.app.conftest import PASSWORD
+from tests.waiting import until
 
 FIELD = "The text of lvs.cf"
 EDITED = TUTORIAL.replace("timeout = 6", "timeout = 9", 1)
@@ -267,3 +271,31 @@ def test_going_back_by_keyboard_is_shown_done_and_undone(served: Served, guest: 
     page.get_by_role("button", name="UNDO").click()
     expect(page.get_by_role("status", name="What was accepted")).to_contain_text("Undone")
     assert served.agent.text == EDITED.replace("serial_no = 7", "serial_no = 10")
+
+
+def test_with_a_real_agent_a_hand_edit_becomes_a_revision_and_the_way_back_leads_before_it(chromium: Browser) -> None:
+    first = cluster.first_lvs_cf(cluster.USUAL_WEB_PORT)
+    with running_stack(first) as stack, visiting(chromium, stack.console_url, REAL_PASSWORD) as guest:
+        page = guest.page
+        guest.log_in()
+        guest.visit("/lvs-cf")
+        page.get_by_label(FIELD).fill(first.replace("timeout = 2", "timeout = 3", 1))
+        page.get_by_label("Comment").fill("slower checks")
+        page.get_by_role("button", name="ACCEPT").click()
+        expect(page.get_by_role("status", name="What was accepted")).to_contain_text("serial 2")
+        accepted = stack.folder.lvs_cf.read_text()
+        stack.folder.lvs_cf.write_text(accepted.replace("# ", "# by hand, ", 1).replace("timeout = 3", "timeout = 4", 1))
+        until(lambda: stack.agent_client.history().revisions[0].origin == "outside", 10, "the edit by hand was never found")
+        guest.visit("/history")
+        expect(page.get_by_role("row").nth(1)).to_contain_text("edited outside the console")
+        expect(page.get_by_role("row").nth(1)).to_contain_text("timeout 3 → 4")
+        expect(page.get_by_role("row").nth(2)).to_contain_text("slower checks")
+        number = stack.agent_client.history().revisions[1].number
+        page.get_by_role("link", name=f"Revision {number}", exact=True).click()
+        page.get_by_role("button", name="GO BACK TO IT").click()
+        expect(page.locator("main")).to_contain_text("timeout 4 → 3")
+        page.get_by_role("button", name="ACCEPT").click()
+        expect(page.get_by_role("status", name="What was accepted")).to_be_visible()
+        expect(page.get_by_role("row").nth(1)).to_contain_text("in force")
+        assert stack.folder.lvs_cf.read_text() == accepted.replace("serial_no = 2", "serial_no = 3")
+        assert stack.agent_client.history().revisions[0].origin == "rollback"

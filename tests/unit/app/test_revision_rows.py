@@ -28,7 +28,7 @@ def info(number: int = 1, **changes: object) -> RevisionInfo:
 
 def test_every_origin_and_outcome_there_is_has_its_words() -> None:
     assert set(ORIGINS) == set(revisions.ORIGINS)
-    assert set(OUTCOMES) == {"applied", "failed", "reverted", "pending"}
+    assert set(OUTCOMES) == set(revisions.OUTCOMES)
 
 
 def test_an_origin_of_a_later_agent_is_shown_as_it_is() -> None:
