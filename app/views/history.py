@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 from flask import Blueprint, Response, abort, render_template, request, url_for
@@ -21,6 +22,7 @@ blueprint = Blueprint("history", __name__)
 
 PER_PAGE = 50
 LINES_SHOWN = 2000
+NOW = "now"
 OVERTAKEN = "Going back takes that change back too."
 
 
@@ -75,17 +77,37 @@ def download(number: int) -> ResponseReturnValue:
 
 @blueprint.get("/history/diff")
 def compare() -> ResponseReturnValue:
-    """What lies between two revisions, in words and in lines."""
-    etag = services().agent.config().etag
-    numbers = [_number(request.args.get(name, "")) for name in ("from", "to")]
-    if not all(numbers):
-        newest = [one.number for one in _revisions(0).revisions[:2]]
-        numbers = [newest[-1], newest[0]] if newest else [0, 0]
-    texts = [services().agent.revision_text(number) if number else None for number in numbers]
-    found = [_known(number) for number in numbers]
-    missing = [number for number, text in zip(numbers, texts, strict=True) if text is None]
-    sides = [_row(one, etag) if one else None for one in found]
-    return render_template("history/diff.html", numbers=numbers, sides=sides, missing=missing, **_difference(*texts))
+    """What lies between two revisions, or one and lvs.cf as it stands (``now``), in words and in lines."""
+    words = [request.args.get(name, "").strip() for name in ("from", "to")]
+    if not all(words):
+        newest = [str(one.number) for one in _revisions(0).revisions[:2]]
+        words = [newest[-1], newest[0]] if newest else ["", ""]
+    now = services().agent.config()
+    old, new = (_side(word, now) for word in words)
+    return render_template("history/diff.html", sides=[old, new], **_difference(old.text, new.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two that are compared; ``text`` ``None``: it cannot be."""
+
+    word: str
+    text: ConfigText | None
+    row: RevisionRow | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called on the page."""
+        return "lvs.cf now" if self.word == NOW else f"revision {self.word}"
+
+
+def _side(word: str, now: ConfigText) -> Side:
+    if word == NOW:
+        return Side(word, now if now.exists else None)
+    number = _number(word)
+    info = _known(number)
+    text = services().agent.revision_text(number) if info else None
+    return Side(str(number or ""), text, _row(info, now.etag) if info else None)
 
 
 def _difference(old: ConfigText | None, new: ConfigText | None) -> dict[str, object]:

@@ -248,7 +248,7 @@ def test_two_revisions_are_chosen_and_compared_without_javascript(served: Served
     page.get_by_role("radio", name="Compare from revision 2").check()
     page.get_by_role("radio", name="Compare to revision 5").check()
     page.get_by_role("button", name="COMPARE").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Revision 2 to 5")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Revision 2 to revision 5")
     expect(page.get_by_role("region", name="Differing lines of lvs.cf")).to_contain_text("scheduler = wrr")
 
 

@@ -84,6 +84,7 @@ def test_says_so_when_lvs_cf_is_none_of_them(client: FlaskClient, told: FakeAgen
     page = visit(client, URL)
     assert "lvs.cf is none of these." in page.words
     assert not any("in force" in row for row in table_rows(page.html))
+    assert 'href="/history/diff?from=3&amp;to=now"' in page.html
 
 
 def test_a_page_holds_fifty_and_leads_to_older_ones_and_back(client: FlaskClient, agent: FakeAgent) -> None:
@@ -174,7 +175,7 @@ def test_compares_any_two_in_words_and_in_lines(client: FlaskClient, told: FakeA
 
 
 def test_the_two_newest_are_compared_when_none_are_named(client: FlaskClient, told: FakeAgent) -> None:
-    assert "Revision 2 to 3" in visit(client, "/history/diff").words
+    assert "Revision 2 to revision 3" in visit(client, "/history/diff").words
 
 
 def test_two_that_mean_the_same_and_two_that_are_the_same(client: FlaskClient, told: FakeAgent) -> None:
@@ -183,7 +184,17 @@ def test_two_that_mean_the_same_and_two_that_are_the_same(client: FlaskClient, t
     assert "byte for byte" in visit(client, "/history/diff?from=3&to=3").words
 
 
-@pytest.mark.parametrize("query", ["from=1&to=99", "from=x&to=y", "from=&to=", "from=-1&to=2", "from=" + "9" * 40])
+def test_a_revision_is_compared_with_the_file_as_it_stands(client: FlaskClient, told: FakeAgent) -> None:
+    told.edit_by_hand(THIRD.replace("scheduler = wlc", "scheduler = lc") + "nonsense = 1\n")
+    page = visit(client, "/history/diff?from=3&to=now")
+    assert "Revision 3 to lvs.cf now" in page.words
+    assert "scheduler wlc → lc" in page.words
+    assert "+ nonsense = 1" in page.words
+
+
+@pytest.mark.parametrize(
+    "query", ["from=1&to=99", "from=x&to=y", "from=&to=", "from=-1&to=2", "from=" + "9" * 40, "from=now&to=now", "from=%00&to=%ff"]
+)
 def test_odd_numbers_are_answered_in_words(client: FlaskClient, told: FakeAgent, query: str) -> None:
     assert visit(client, f"/history/diff?{query}").status == 200
 
