@@ -19,7 +19,10 @@ from app.views import (
     control,
     failover,
     global_settings,
+    guard,
+    history,
     login,
+    lvs_cf,
     monitoring_scripts,
     pairing,
     password,
@@ -46,7 +49,10 @@ VIEWS = (
     real_servers,
     monitoring_scripts,
     failover,
+    lvs_cf,
+    history,
     review,
+    guard,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000
