@@ -332,6 +332,7 @@ class GuardKeeper:
             rate=sum(_usual(director.traffic.service(key).history) for key in kept.services),
             role=state.role if state else "",
             heartbeat=bool(state and state.peer.state == HEARD) and redundancy_wanted(after.config.globals),
+            deadtime_s=float(after.config.globals.deadtime),
         )
 
     def _info(self, watch: Watch) -> GuardInfo:
