@@ -185,7 +185,7 @@ class Clock(Protocol):
     """The only reader of time."""
 
     def now(self) -> float:
-        """Monotonic seconds, for intervals."""
+        """Monotonic seconds, for intervals; those in which the host was suspended count."""
         ...
 
     def wall(self) -> float:
