@@ -161,7 +161,7 @@ class Director:
         if self._beats.look_at_key() and self._configure:
             self._apply_settings()
         self._watch.children()
-        self._drive(Tick())
+        self._tick()
         await self._watch.links(self._configure)
         await self._follower.step(self._goal())
         synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
@@ -214,8 +214,7 @@ class Director:
             if woken:
                 continue
             self._woke(due, clock.now())
-            self._beats.drain()
-            self._drive(Tick())
+            self._tick()
             self._after_beat()
 
     def _woke(self, due: float, now: float) -> None:
@@ -266,6 +265,12 @@ class Director:
         for command in self._machine.handle(event, self._around.clock.now()):
             self._obey(command)
         self._follow_machine()
+
+    def _tick(self) -> None:
+        """What waits on the sockets comes first: a link that broke, or a beat that came, just before is known when the role is decided."""
+        self._around.link_events.drain()
+        self._beats.drain()
+        self._drive(Tick())
 
     def _obey(self, command: Command) -> None:
         match command:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from lvsagent.adapters.commands import CommandResult
-from lvsagent.adapters.heartbeat_key import KeyFile
+from lvsagent.adapters.heartbeat_key import KeyFile, make_key_file
 from lvsagent.core.addresses import Address
 from lvsagent.messages import (
     AddressSpec,
@@ -410,6 +410,15 @@ def fit(director: Director) -> bool:
     return director._machine.fit
 
 
+async def one_beat(director: Director) -> None:
+    """Let the loop that beats turn once; a beat is due."""
+    beating = asyncio.ensure_future(director._beat())
+    await asyncio.sleep(0)  # it waits, for no time at all
+    while director._awaited <= director._around.clock.now():
+        await asyncio.sleep(0)
+    beating.cancel()
+
+
 def whole(director: Director) -> bool:
     return director._machine.links_whole
 
@@ -505,6 +514,20 @@ class TestWhatFollowsTheRole:
         await told(director, configure(VIP, watched=["eth1"], **PAIR))
         assert whole(director)
         assert host.state().role == "active"  # nobody else is there
+
+    @pytest.mark.parametrize("how", ["beat", "look"])
+    async def test_a_link_lost_at_the_same_moment_is_known_before_the_role_is_decided(self, host: Host, how: str) -> None:
+        make_key_file(host.folder / "heartbeat.key")
+        director = host.boot()
+        await told(director, configure(VIP, monitor_links=True, watched=["eth1"], deadtime_s=3, keepalive_s=1, **PAIR))
+        host.link_events.busy = True
+        host.link_events.change("eth1", whole=False)
+        host.clock.at += 1.0
+        for _ in range(3):
+            host.clock.at += 0.999  # silence for the dead time, heard by a process that runs
+            await (one_beat(director) if how == "beat" else director.step())
+        assert director.state().role == "standby"
+        assert director.state().reason == "eth1 has no link: the silence may be our own"
 
 
 class TestOperators:
