@@ -150,6 +150,23 @@ def known(port: int) -> bool:
         return any(line.split()[2] == f"{port:04X}" for line in table)
 
 
+def daemons(name: str) -> str:
+    """The sync daemon of a director, as ipvsadm sees it."""
+    with net.namespace(name):
+        return net.output("ipvsadm", "-l", "--daemon")
+
+
+def test_a_sync_daemon_that_is_stopped_by_hand_is_back_at_the_next_look_and_it_is_said(pair: Pair) -> None:
+    for director, role in ((pair.lefty, "master"), (pair.righty, "backup")):
+        right = f"{role} sync daemon (mcast=eth0, syncid=23"
+        assert daemons(director.director).startswith(right)
+        with net.namespace(director.director):
+            net.output("ipvsadm", "--stop-daemon", role)
+        until(lambda: daemons(director.director).startswith(right), LIMIT_S, pair.words)  # noqa: B023 -- called in this round
+        said = f"the sync daemon ({role} on eth0) had been stopped or changed, and runs again"
+        until(lambda: said in [event.message for event in director.client.events().events], LIMIT_S, pair.words)  # noqa: B023
+
+
 def test_20_cuts_and_heals_in_a_row_end_with_one_active(pair: Pair, cluster: lab.Cluster) -> None:
     for number in range(CUTS):
         name, bridges = ("lefty", "righty")[number % 2], (("pub",), ("priv",), ("pub", "priv"))[number % 3]

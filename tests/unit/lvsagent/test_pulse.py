@@ -413,9 +413,7 @@ def fit(director: Director) -> bool:
 async def one_beat(director: Director) -> None:
     """Let the loop that beats turn once; a beat is due."""
     beating = asyncio.ensure_future(director._beat())
-    await asyncio.sleep(0)  # it waits, for no time at all
-    while director._awaited <= director._around.clock.now():
-        await asyncio.sleep(0)
+    await settled()
     beating.cancel()
 
 
@@ -450,6 +448,28 @@ class TestWhatFollowsTheRole:
         await told(host.boot(), configure(VIP, **PAIR, **SYNC))
         await told(host.boot(), configure(VIP, **PAIR))
         assert host.sync.running == ()
+
+    @pytest.mark.parametrize("by_hand", [(), (SyncThread("backup", "eth0", 3),), (SyncThread("master", "eth1", 3),)])
+    async def test_one_that_was_stopped_or_changed_by_hand_is_put_back_at_the_next_look(
+        self, host: Host, by_hand: tuple[SyncThread, ...]
+    ) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        host.sync.running = by_hand
+        await director.step()
+        assert host.sync.running == (SyncThread("master", "eth0", 3),)
+        assert host.events()[-1] == "the sync daemon (master on eth0) had been stopped or changed, and runs again"
+        assert host.state().problems == []
+
+    async def test_one_that_is_stopped_by_hand_and_cannot_run_again_is_a_problem_until_it_does(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        host.sync.running, host.sync.refusal = (), "the sync daemon cannot run: nobody knows why"
+        await director.step()
+        assert host.state().problems == [host.sync.refusal]
+        host.sync.refusal = ""
+        await director.step()
+        assert (host.sync.running, host.state().problems) == ((SyncThread("master", "eth0", 3),), [])
 
     async def test_one_that_cannot_run_is_a_problem_and_takes_no_address_away(self, host: Host) -> None:
         host.sync.refusal = "the sync daemon cannot run: nobody knows why"
