@@ -212,6 +212,7 @@ class Machine:
         for path in [path for path in self.peer.heard_on if path not in settings.paths]:
             del self.peer.heard_on[path]
         if self.paired and not was_paired:
+            self.peer = Peer(self.boot_id)  # what it said before may be long over
             self.peer.listen_anew(self._lived)
             if self.role != ACTIVE and self._started:
                 self._change(_Verdict(STARTING, Cause.CONFIGURED, "a second director is configured: listening for it"), now)

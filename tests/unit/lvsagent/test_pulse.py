@@ -469,7 +469,8 @@ class TestWhatFollowsTheRole:
         assert host.state().problems == [host.sync.refusal]
         host.sync.refusal = ""
         await director.step()
-        assert (host.sync.running, host.state().problems) == ((SyncThread("master", "eth0", 3),), [])
+        assert host.sync.history == [SyncThread("master", "eth0", 3)] * 2
+        assert not host.state().problems
 
     async def test_one_that_cannot_run_is_a_problem_and_takes_no_address_away(self, host: Host) -> None:
         host.sync.refusal = "the sync daemon cannot run: nobody knows why"
