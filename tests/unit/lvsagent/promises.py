@@ -62,7 +62,7 @@ class Promises:
             self._sound_since[path] = world.now if sound else None
 
     def began(self, who: int, *, slept_s: float = float("inf")) -> None:
-        """A process runs (again).  One that slept shorter than the dead time has only lost that time; one that was not one of two, nothing."""
+        """A process runs (again).  One that slept shorter than the dead time has only lost that time.  One that was alone missed none."""
         self._ran_since[who] = self._world.now
         if self._world.deadtime_s <= slept_s < float("inf") and self._world.nodes[who].paired:
             self._slept_until[who] = self._world.now
