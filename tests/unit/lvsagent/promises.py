@@ -86,6 +86,7 @@ class Promises:
         """It goes by other settings from now on; one that has just become one of two begins to listen."""
         if newly_paired:
             self._began_at[who] = self._world.now
+            self._slept_until[who] = float("-inf")
         self.network_changed()
         self.condition_changed(who)
 
