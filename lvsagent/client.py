@@ -26,6 +26,7 @@ from lvsagent.wire import (
     Problem,
     Receipt,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     Revisions,
     State,
@@ -142,6 +143,13 @@ class Agent(Protocol):
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one."""
+        ...
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """Measure a failover on the agent's own host.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It returns when the measurement has begun; it is ``running`` among the rehearsals until it is one of them.
+        """
         ...
 
     def table_text(self, *, rules: bool = False) -> str:
@@ -279,6 +287,11 @@ class AgentClient:
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one."""
         _success(self._call("POST", "/v1/rehearsals", body=_encoded(rehearsal)))
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """Measure a failover on the agent's own host."""
+        asked = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        _success(self._call("POST", "/v1/rehearsals/run", body=_encoded(asked)))
 
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""

@@ -17,6 +17,7 @@ from lvsagent.wire import (
     FailoverRequest,
     Receipt,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     State,
     TrialReport,
@@ -71,6 +72,8 @@ class Service(Protocol):
     def rehearsals(self) -> Rehearsals: ...
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
+
+    def rehearse(self, request: RehearsalRequest) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
 

@@ -23,7 +23,7 @@ from aiohttp import web
 from lvsagent.api.callers import Caller, caller_of, may_speak
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -137,6 +137,7 @@ class ApiServer:
             web.post("/v1/failover", self._post_failover),
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
+            web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
         ]
 
@@ -213,6 +214,11 @@ class ApiServer:
             raise BadRequest(f"no text in a rehearsal is longer than {TEXT_LIMIT} characters")
         self._service.add_rehearsal(rehearsal)
         return web.Response(status=204)
+
+    async def _post_rehearsal_run(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, RehearsalRequest)
+        self._service.rehearse(msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT]))
+        return web.Response(status=202)
 
     async def _get_table(self, request: web.Request) -> web.Response:
         return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")

@@ -50,9 +50,17 @@ class OneOfTwo:
         """Pass an operator's word on to pulse.  Raises BadRequest, Unavailable."""
         if request.action not in ACTIONS:
             raise BadRequest(f"action is one of {', '.join(ACTIONS)}, not {request.action}")
+        if reason := self.why_not(request.action):
+            raise Unavailable(reason)
+        self._pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
+        because = f": {request.reason}" if request.reason else ""
+        self._events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
+
+    def why_not(self, action: str) -> str:
+        """Why an operator cannot have this now, ``""`` when that is possible."""
         state = self._pulse.state
         if state is None:
-            raise Unavailable("pulse is not running: the role cannot be changed")
+            return "pulse is not running: the role cannot be changed"
         standing = Standing(
             redundant=redundancy_wanted(self._running.config.globals),
             role=state.role,
@@ -60,11 +68,7 @@ class OneOfTwo:
             peer=state.peer.state,
             peer_maintenance=state.peer.maintenance,
         )
-        if reason := why_not(request.action, standing):
-            raise Unavailable(reason)
-        self._pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
-        because = f": {request.reason}" if request.reason else ""
-        self._events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
+        return why_not(action, standing)
 
     def follow_role(self) -> None:
         """Traffic and checks as the role wants them; pulse has spoken, or lvs.cf is another."""

@@ -8,10 +8,22 @@ from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.rehearsals import rehearsal_words
+from lvsagent.lvsd.rehearser import Rehearser
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    Events,
+    FailoverRequest,
+    Receipt,
+    Rehearsal,
+    RehearsalRequest,
+    Rehearsals,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 OLDEST_TABLE_S = 0.5
 
@@ -22,6 +34,7 @@ class LvsdService:
     def __init__(self, director: Director) -> None:
         self._director = director
         self._snapshot = Snapshot(director)
+        self._rehearser = Rehearser(director)
         self._printed: Table = {}
         self._texts: dict[bool, str] = {}
 
@@ -63,13 +76,19 @@ class LvsdService:
         self._director.pair.failover(request)
 
     def rehearsals(self) -> Rehearsals:
-        """The failovers that were measured, newest first."""
-        return Rehearsals(rehearsals=self._director.rehearsals.newest_first())
+        """The failovers that were measured, newest first, and the one that runs."""
+        rehearser = self._rehearser
+        kept = self._director.rehearsals.newest_first()
+        return Rehearsals(rehearsals=kept, running=rehearser.running, failure=rehearser.failure)
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one, and say so."""
         self._director.rehearsals.add(rehearsal)
         self._director.events.add("role", "info", rehearsal_words(rehearsal), actor=rehearsal.actor)
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """REHEARSE: begin to measure a failover here."""
+        self._rehearser.begin(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""
