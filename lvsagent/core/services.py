@@ -34,8 +34,8 @@ class ServiceWatch:
 
     def __init__(self) -> None:
         self._asked_at = float("-inf")
-        self._heard_after: dict[str, tuple[float, float]] = {}
-        """Of each that fails: since when, and when the other director was first heard after that."""
+        self._heard_after: dict[str, float] = {}
+        """Of each that fails: when the other director was first heard after it began to."""
 
     def reason_to_take_over(self, services: Iterable[Watched], *, role_since: float, heard_at: float, now: float) -> str:
         """Why the standby should ask for the role now, ``""`` when it should not.
@@ -55,14 +55,11 @@ class ServiceWatch:
     def _remember(self, services: list[Watched], heard_at: float) -> None:
         before, self._heard_after = self._heard_after, {}
         for one in services:
-            known = before.get(one.name)
-            if one.up is not False:
-                continue
-            if known is not None and known[0] == one.since:
-                self._heard_after[one.name] = known
-            elif heard_at > one.since:
-                self._heard_after[one.name] = (one.since, heard_at)
+            known = before.get(one.name, heard_at)
+            first = known if known > one.since else heard_at
+            if one.up is False and first > one.since:
+                self._heard_after[one.name] = first
 
     def _counts(self, one: Watched, role_since: float) -> bool:
-        known = self._heard_after.get(one.name)
-        return known is not None and one.checked_at >= role_since + SETTLE_S and one.checked_at - one.check_s >= known[1]
+        heard_at = self._heard_after.get(one.name, float("inf"))
+        return one.checked_at >= role_since + SETTLE_S and one.checked_at - one.check_s >= heard_at

@@ -31,6 +31,15 @@ def test_one_failed_service_moves_all_once_it_fails_again_with_the_other_directo
     assert standby.asks(failing(checked_at=FAILED + 2), web) == words
 
 
+def test_times_that_are_told_a_little_differently_each_time_do_not_begin_the_wait_anew() -> None:
+    standby = Standby()
+    for second in range(3):
+        said = standby.asks(
+            failing(since=FAILED + second * 1e-5, checked_at=FAILED + second), heard_at=FAILED + second + 0.5, now=FAILED + second + 0.6
+        )
+        assert bool(said) == (second == 1)
+
+
 def test_services_that_are_up_or_not_known_move_nothing() -> None:
     standby = Standby()
     for _ in range(3):
