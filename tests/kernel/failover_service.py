@@ -18,11 +18,14 @@ def mark(name: str, namespace: str = "self") -> Path:
 
 
 def start(name: str, port: int) -> None:
-    """Listen, then leave the terminal's life."""
+    """Listen, then go on in a session of its own: whoever ran the command ends everything that is left of its own."""
     listener = socket.create_server(("", port))
-    if os.fork():
+    if (first := os.fork()) != 0:
+        os.waitpid(first, 0)
         return
     os.setsid()
+    if os.fork():
+        os._exit(0)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)
     mark(name).write_text(str(os.getpid()))

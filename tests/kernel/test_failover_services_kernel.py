@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -68,9 +69,8 @@ def running_on(name: str) -> set[str]:
     """Which services run there."""
     found = set()
     with net.namespace(name):
-        for service in SERVICES:
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                os.kill(int(failover_service.mark(service, "thread-self").read_text()), 0)
+        for service, (_, port) in SERVICES.items():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 found.add(service)
     return found
 
