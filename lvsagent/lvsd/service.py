@@ -20,6 +20,8 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    RevisionInfo,
+    Revisions,
     State,
     TrialReport,
     TrialRequest,
@@ -49,6 +51,18 @@ class LvsdService:
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
         return await self._director.put(write)
+
+    async def history(self, limit: int, before: int) -> Revisions:
+        """A page of revisions, newest first."""
+        return await self._director.history.page(limit, before)
+
+    async def revision(self, number: int) -> RevisionInfo:
+        """One of them."""
+        return await self._director.history.revision(number)
+
+    async def revision_text(self, number: int) -> ConfigFile:
+        """lvs.cf as it left it."""
+        return await self._director.history.text(number)
 
     def state(self, question: Question) -> State:
         """The snapshot with one page of virtual servers."""
