@@ -560,7 +560,7 @@ class TestOperators:
         assert host.links.present == {OWN}
         assert host.state().maintenance
         assert "in maintenance (piranha: new disks)" in host.events()
-        await asyncio.gather(*director._background)
+        await director._beside.end()
         (host.folder / "boot_id").write_text("second")
         director = host.boot()
         await told(director, configure(VIP))
