@@ -286,6 +286,6 @@ class TestLateness:
 
     def test_it_complains_once_a_minute(self) -> None:
         lateness = Lateness()
-        said = [bool(lateness.complaint(second, second + late, 0.3)) for second, late in ((0, 0.05), (1, 0.2), (30, 0.9), (61, 0.2))]
+        said = [bool(lateness.complaint(second, second + late, 0.3)) for second, late in ((0, 0.05), (1, 0.2), (30, 0.9), (60, 0.2))]
         assert said == [False, True, False, False]
         assert lateness.complaint(70, 70.2, 0.3)
