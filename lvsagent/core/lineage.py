@@ -1,15 +1,15 @@
-"""Two histories compared: what one has and the other has not, and where they parted.
+"""Two histories compared: how the other director's head stands to ours, and where they parted.
 
-Pure.  A history is a graph of revisions by id, each naming its parents; ``""`` is the empty history, which is part of every other.
+Pure.  A history is a graph of revisions (see ``lvsagent.core.revisions``); ``""`` is the empty one, which is part of every other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice
 
-Parents = Callable[[str], tuple[str, ...] | None]
-"""The parents of a revision, without empty ones; ``None``: it is not known here."""
+from lvsagent.core.revisions import Parents, ancestors
 
 
 class Relation(StrEnum):
@@ -23,51 +23,26 @@ class Relation(StrEnum):
     DIVERGED = "diverged"
 
 
-def ancestors(head: str, parents: Parents) -> Iterator[str]:
-    """``head`` and everything before it that is known, newest first along each line; nothing for ``""``."""
-    seen: set[str] = set()
-    ahead = [head] if head else []
-    while ahead:
-        following: list[str] = []
-        for each in ahead:
-            found = parents(each)
-            if each in seen or found is None:
-                continue
-            seen.add(each)
-            yield each
-            following.extend(found)
-        ahead = following
-
-
 def includes(head: str, other: str, parents: Parents) -> bool:
     """Whether ``other`` is ``head`` or before it."""
-    return other in ("", head) or any(each == other for each in ancestors(head, parents))
+    return other in ("", head) or other in ancestors(parents, head)
 
 
-def since(head: str, known: Iterable[str], parents: Parents) -> list[str]:
-    """What ``head``'s history has and ``known`` and those before them have not: parents before their children."""
-    had = {old for each in known for old in ancestors(each, parents)}
-    order: list[str] = []
-    placed: set[str] = set()
-    stack = [(head, False)] if head and head not in had else []
-    while stack:
-        each, ready = stack.pop()
-        if ready:
-            order.append(each)
-            continue
-        found = parents(each)
-        if each in placed or each in had or found is None:
-            continue
-        placed.add(each)
-        stack.append((each, True))
-        stack.extend((one, False) for one in reversed(found))
-    return order
+def recent(head: str, parents: Parents, most: int) -> list[str]:
+    """``head`` and what is before it, nearest first, at most ``most`` ids."""
+    found: dict[str, None] = {}
+    ahead = [head]
+    while ahead and len(found) < most:
+        known = [each for each in ahead if each in parents and each not in found]
+        found.update(dict.fromkeys(known))
+        ahead = [parent for each in known for parent in parents[each]]
+    return list(islice(found, most))
 
 
-def common(head: str, recent: Collection[str], parents: Parents) -> str:
-    """The newest of ``recent`` (the other one's, newest first) that is part of this history; ``""``: none."""
-    ours = set(ancestors(head, parents))
-    return next((each for each in recent if each in ours), "")
+def common(head: str, theirs: Iterable[str], parents: Parents) -> str:
+    """The first of ``theirs`` (the other one's head and what is before it, newest first) that is part of this history; ``""``: none."""
+    ours = ancestors(parents, head)
+    return next((each for each in theirs if each in ours), "")
 
 
 def compare(here: tuple[str, str], there: tuple[str, str], *, peer_has_ours: bool, we_have_theirs: bool) -> Relation:
