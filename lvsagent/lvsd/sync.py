@@ -18,7 +18,6 @@ from lvsagent.core.drift import Side, differences
 from lvsagent.core.lineage import Relation, common, includes
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick
-from lvsagent.lvsd.configuration import decoded
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.exchange import Exchange, Home
 from lvsagent.ports import AdapterError, Clock, Peer, RevisionStore
@@ -260,7 +259,7 @@ class Sync:
         if kept is None:
             return ConflictText()
         one = kept.revision
-        text = decoded(self._store.text(one.etag) or b"")
+        text = self._store.text(one.etag) or b""
         return ConflictText(head=one.id, etag=one.etag, serial=one.serial, node=one.node, actor=one.actor, at=one.at, text=text)
 
     def _tell(self) -> None:

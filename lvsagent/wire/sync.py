@@ -81,7 +81,7 @@ class SyncRequest(Wire, frozen=True):
 
 
 class ConflictText(Wire, frozen=True):
-    """One of the three texts of a conflict; ``head`` is its revision's id, ``etag`` its own (``""``: there is none)."""
+    """One of the three texts of a conflict; ``head`` is its revision's id, ``etag`` its own (``""``: there is none); ``text`` lvs.cf's bytes."""
 
     head: str = ""
     etag: str = ""
@@ -89,7 +89,7 @@ class ConflictText(Wire, frozen=True):
     node: str = ""
     actor: str = ""
     at: float = 0.0
-    text: str = ""
+    text: bytes = b""
 
 
 class ConflictInfo(Wire, frozen=True):
@@ -98,12 +98,3 @@ class ConflictInfo(Wire, frozen=True):
     base: ConflictText
     here: ConflictText
     there: ConflictText
-
-
-class PeerPlan(Wire, frozen=True):
-    """What a text would do on the other director; ``words`` says why that is not known."""
-
-    node: str = ""
-    steps: list[str] = []
-    refusals: list[str] = []
-    words: str = ""
