@@ -11,6 +11,7 @@ import contextlib
 import grp
 import logging
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from aiohttp import web
 
 from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
+from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
 
@@ -144,6 +146,7 @@ class ApiServer:
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
+            *sync_routes(self._service),
         ]
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
@@ -173,6 +176,7 @@ class ApiServer:
             actor=actor[:TEXT_LIMIT],
             dry_run=_flag(request, "dry_run"),
             origin=origin,
+            other_parent=_joined(request),
         )
         receipt = await self._service.put(write)
         return _json(200, receipt, {"ETag": f'"{receipt.etag}"'})
@@ -295,6 +299,14 @@ def _tags(header: str) -> list[str]:
 def _text(request: web.Request, name: str) -> str:
     """A word beside the body: as a header (percent-encoded) or in the query."""
     return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
+
+
+def _joined(request: web.Request) -> str:
+    """The head of the other director that a text settles a conflict with."""
+    text = request.headers.get("X-Joins", "")
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise BadRequest("X-Joins is the id of a revision")
+    return text
 
 
 def _number(request: web.Request, name: str, default: int) -> int:

@@ -22,7 +22,7 @@ from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import identify
+from lvsagent.core.identity import ACTIVE, identify, redundancy_wanted
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
@@ -37,6 +37,8 @@ from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.sync import Sync, Way
+from lvsagent.lvsd.sync_home import SyncHome
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
@@ -69,13 +71,18 @@ class OnDisk:
 class Director:
     """One director's lvs.cf at work."""
 
-    def __init__(self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None) -> None:
+    def __init__(
+        self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None, way: Way = lambda: None
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
         self.events = EventLog(settings.state_dir / "events.jsonl", clock)
-        node = settings.name or socket.gethostname()
-        self.history = History(SqliteRevisions(settings.state_dir / "history.db"), self.events, clock, node)
+        self.node = settings.name or socket.gethostname()
+        store = SqliteRevisions(settings.state_dir / "history.db")
+        self.history = History(store, self.events, clock, self.node)
+        self.both = SyncHome(self)
+        self.sync = Sync(self.both, store, clock, self.events, settings.state_dir / "peer.json", way)
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
@@ -85,6 +92,7 @@ class Director:
         self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
+        self.pulse.on_state = self._pulse_spoke
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -192,6 +200,8 @@ class Director:
             current = self.file()
             if current.etag != write.if_match:
                 raise Stale(current.etag)
+            if write.other_parent and write.other_parent != self.sync.joinable():
+                raise Unavailable("the other director's lvs.cf is another one by now: look at both again; nothing was written")
             candidate = await read_configuration(_as_file(write.data), self.names)
             if candidate.errors:
                 raise Invalid(candidate.diagnostics)
@@ -199,7 +209,13 @@ class Director:
                 receipt = await self._preview(candidate, current.etag)
             else:
                 receipt = await self._accept(candidate, current, write)
+        if write.dry_run and write.origin != "peer":
+            receipt = msgspec.structs.replace(receipt, peer_plan=await self.both.peer_plan(write.data))
         return _timed(receipt, self.clock.now() - began)
+
+    async def reconcile(self) -> None:
+        """Put the table right, now."""
+        self._note(await self.keeper.reconcile())
 
     async def look_at_disk(self, *, again: bool = False) -> None:
         """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
@@ -268,6 +284,7 @@ class Director:
         self.disk = disk
         await self._take_over(configuration)
         made = await self._keep_history()
+        self.sync.moved()
         ours = made is None and not self.history.behind  # accepted, and then it was not known whether it was written
         how = "written after all" if ours else "edited outside the console"
         changes = await asyncio.to_thread(changes_of, before.config, configuration.config)
@@ -317,7 +334,8 @@ class Director:
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
-        made = await self._replace(candidate, current, write) if written or write.revision else None
+        made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
+        peer = await self.sync.accepted(wait=self.pulse.last_role == ACTIVE) if made else None
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._take_over(candidate)
@@ -327,7 +345,8 @@ class Director:
         else:
             self._in_background(self.history.ended(made, refused))
             comment = f" ({write.comment})" if write.comment else ""
-            message = f"lvs.cf accepted, serial {candidate.serial}: {_line(made.changes)}{comment}"
+            how = f"taken from the other director, where it was accepted on {write.revision.node}" if write.revision else "accepted"
+            message = f"lvs.cf {how}, serial {candidate.serial}: {_line(made.changes)}{comment}"
             self.events.add("config", "info", message, actor=write.actor)
         return Receipt(
             etag=candidate.file.etag,
@@ -340,6 +359,7 @@ class Director:
             diagnostics=list(candidate.diagnostics),
             previous_etag=current.etag if written and current.exists else "",
             revision=made.number if made else 0,
+            peer=self.sync.receipt(peer.waited_s) if peer else None,
         )
 
     async def _replace(self, candidate: Configuration, current: ConfigFile, write: Write) -> KeptRevision:
@@ -372,6 +392,7 @@ class Director:
         self.identity = self._whoami()
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
+        self.sync.redundant = redundancy_wanted(configuration.config.globals)
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))
@@ -408,6 +429,11 @@ class Director:
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         addresses = [address for host in hosts if host and (address := resolved.get(host) or ip_of(host))]
         return identify(self.settings.node, settings, [address for address in addresses if is_local(address)], resolved)
+
+    def _pulse_spoke(self) -> None:
+        self.pair.follow_role()
+        if self.pulse.state is not None:
+            self.sync.heard(alive=self.pulse.state.peer.state == "alive", serial=self.pulse.state.peer.serial)
 
     def _pulse_said(self, event: PulseEvent) -> None:
         self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from lvsagent.api.contract import Invalid, Refused
+from lvsagent.api.contract import Invalid, Refused, Stale
 from lvsagent.core.arrival import Arrival, objection
 from lvsagent.core.lineage import compare, includes, recent
 from lvsagent.core.revisions import KeptRevision, Parents, Revision, ancestors, missing, parents_of
@@ -268,7 +268,10 @@ class Exchange:
             return Applied(standing=self.standing())
         if push.expected != head or not self._leads_from(head, line):
             return Diverged(standing=self.standing(), includes=self._includes(push.standing.head))
-        refusals = await self._home.take_in(line, head)
+        try:
+            refusals = await self._home.take_in(line, head)
+        except Stale:  # somebody here was quicker: what came of that is a revision by now, or will be
+            return Diverged(standing=self.standing(), includes=self._includes(push.standing.head))
         return Applied(standing=self.standing(), refusals=refusals)
 
     def _includes(self, theirs: str) -> bool:

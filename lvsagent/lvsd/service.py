@@ -13,6 +13,7 @@ from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
+    ConflictInfo,
     Events,
     FailoverRequest,
     Receipt,
@@ -21,6 +22,8 @@ from lvsagent.wire import (
     RevisionInfo,
     Revisions,
     State,
+    SyncInfo,
+    SyncRequest,
     TrialReport,
     TrialRequest,
 )
@@ -48,6 +51,26 @@ class LvsdService:
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
         return await self._director.put(write)
+
+    async def peer(self, line: bytes) -> bytes:
+        """A request of the other director."""
+        return await self._director.sync.answer(line)
+
+    def sync(self) -> SyncInfo:
+        """How the other director's lvs.cf stands to this one's."""
+        return self._director.both.info()
+
+    async def sync_action(self, request: SyncRequest) -> SyncInfo:
+        """Compare, adopt, restore, reconcile."""
+        return await self._director.both.act(request)
+
+    def conflict(self) -> ConflictInfo:
+        """The three texts of a conflict."""
+        return self._director.both.conflict()
+
+    def foreign_text(self) -> str:
+        """What lvs.cf does not name, as blocks of an lvs.cf."""
+        return self._director.both.foreign_text()
 
     async def history(self, limit: int, before: int) -> Revisions:
         """A page of revisions, newest first."""

@@ -34,7 +34,7 @@ Way = Callable[[], Peer | None]
 
 
 class Sync:
-    """``redundant``: whether lvs.cf names another director that takes part."""
+    """``redundant``: whether lvs.cf names another director that takes part.  lvs.cf travels wherever there is a way."""
 
     def __init__(self, home: Home, store: RevisionStore, clock: Clock, events: EventLog, kept: Path, way: Way) -> None:
         self.exchange = Exchange(home, store)
@@ -104,7 +104,7 @@ class Sync:
         self._tell()
 
     def _pair(self) -> None:
-        self._feed(Paired(yes=self.redundant and self._way() is not None))
+        self._feed(Paired(yes=self._way() is not None))
 
     # --- what happens here ---------------------------------------------------------------------------------------------------
 
@@ -135,9 +135,9 @@ class Sync:
 
         ``wait`` (this director is active) gives the standby a moment to apply it first, if it has been quick so far.
         """
-        if not self.redundant:
-            return None
         self._pair()
+        if self.state == "none":
+            return None
         began = self._clock.now()
         self.moved()
         if wait and self.machine.reachable and not self._slow:
@@ -172,7 +172,7 @@ class Sync:
     @property
     def state(self) -> str:
         """As in ``SyncInfo``."""
-        return self.machine.state if self.redundant else "none"
+        return self.machine.state if self.machine.paired or self.redundant else "none"
 
     def words(self) -> str:
         """The state in a sentence for people."""
@@ -202,7 +202,7 @@ class Sync:
 
     def info(self, here: Fingerprints, foreign: int) -> SyncInfo:
         """Everything for the lamp."""
-        state, there = self.state, self.exchange.theirs if self.redundant else None
+        state, there = self.state, self.exchange.theirs if self.machine.paired else None
         peer = _fingerprints(there) if there else None
         found = differences(_side(here), _side(peer) if peer else None, state, self.machine.behind, foreign)
         now = self._clock.wall()
@@ -250,10 +250,13 @@ class Sync:
             there=self._conflict_text(theirs),
         )
 
-    def may_join(self, other: str) -> bool:
-        """Whether ``other`` is a head that we have and that is not part of our history."""
+    def joinable(self) -> str:
+        """The other director's head, if its revisions are here and parted from ours; else ``""``."""
+        there = self.exchange.theirs
+        if there is None or there.head not in self.exchange.parents:
+            return ""
         head, _etag = self.exchange.head()
-        return other in self.exchange.parents and not includes(head, other, self.exchange.parents)
+        return "" if includes(head, there.head, self.exchange.parents) else there.head
 
     def _conflict_text(self, kept: KeptRevision | None) -> ConflictText:
         if kept is None:
