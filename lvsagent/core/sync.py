@@ -68,6 +68,16 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """It has asked something itself, and said by it where it stands; the fields as in ``Answered``."""
+
+    theirs: str
+    relation: Relation
+    behind: int = 0
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class NotTaken:
     """It (or this director, of what it sent) would not take a revision: why."""
 
@@ -88,7 +98,7 @@ class Barred:
     words: str
 
 
-Event = Paired | Moved | Heard | Asked | Tick | Answered | NotTaken | Unreachable | Barred
+Event = Paired | Moved | Heard | Asked | Tick | Answered | Told | NotTaken | Unreachable | Barred
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
@@ -146,6 +156,8 @@ class SyncMachine:
                 self._pause, self.due = 0.0, now
             case Answered():
                 self._answered(event, now)
+            case Told():
+                self._told(event, now)
             case NotTaken(words):
                 self.busy, self.reachable, self.refused, self.trouble = False, True, words, ""
                 self._later(now)
@@ -159,8 +171,10 @@ class SyncMachine:
 
     def _paired(self, *, yes: bool, now: float) -> None:
         if yes != self.paired:
-            self.paired, self.relation, self.refused, self.trouble = yes, None, "", ""
-            self._pause, self.due, self._heard = 0.0, now, None
+            self.paired, self.refused, self.trouble, self.reachable = yes, "", "", False
+            self._pause, self.due = 0.0, now
+        if not yes:
+            self.relation, self.theirs = None, ""
 
     def _moved(self, head: str, relation: Relation | None, behind: int, now: float) -> None:
         if head == self.here:
@@ -184,6 +198,16 @@ class SyncMachine:
         elif self._done == (command, self.here, self.theirs):
             self._later(now)  # it led nowhere: again, but not at once
         else:
+            self._pause, self.due = 0.0, now
+
+    def _told(self, event: Told, now: float) -> None:
+        """News, or at least a sign that it is there; what it refused, it refuses still."""
+        if self.busy:
+            return
+        if (event.theirs, event.relation) != (self.theirs, self.relation):
+            self.theirs, self.relation, self.behind, self.kept = event.theirs, event.relation, event.behind, event.kept
+            self.refused, self._pause, self.due = "", 0.0, now
+        elif self.trouble:
             self._pause, self.due = 0.0, now
 
     def _later(self, now: float) -> None:

@@ -182,7 +182,8 @@ class Exchange:
 
     async def _answer(self, peer: Peer, request: Request, timeout_s: float) -> Answer | Event:
         try:
-            line = await asyncio.wait_for(peer.ask(msgspec.json.encode(request), timeout_s), timeout_s + 1)
+            async with asyncio.timeout(timeout_s + 1):
+                line = await peer.ask(msgspec.json.encode(request), timeout_s)
             if len(line) > LARGEST_MESSAGE_BYTES:
                 return NotTaken("the other director's answer is too large")
             return msgspec.json.decode(line, type=Answer)

@@ -17,7 +17,7 @@ import msgspec
 from lvsagent.core.drift import Side, differences
 from lvsagent.core.lineage import Relation, common, includes
 from lvsagent.core.revisions import KeptRevision
-from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick
+from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick, Told
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.exchange import Exchange, Home
 from lvsagent.ports import AdapterError, Clock, Peer, RevisionStore
@@ -68,7 +68,8 @@ class Sync:
                 await self._carry_out(self._commands.pop(0))
             pause = max(self.machine.due - self._clock.now(), 0.01) if self.machine.paired else 1.0
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(pause, 1.0))
+                async with asyncio.timeout(min(pause, 1.0)):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _carry_out(self, command: Command) -> None:
@@ -104,7 +105,11 @@ class Sync:
         self._tell()
 
     def _pair(self) -> None:
-        self._feed(Paired(yes=self._way() is not None))
+        paired = self._way() is not None
+        if not paired and self.exchange.theirs is not None:  # whoever comes next is another one, or must be asked anew
+            self.exchange.theirs = None
+            self._kept.unlink(missing_ok=True)
+        self._feed(Paired(yes=paired))
 
     # --- what happens here ---------------------------------------------------------------------------------------------------
 
@@ -157,8 +162,7 @@ class Sync:
             compared = self.exchange.compared()
         except (LookupError, AdapterError):
             return answer
-        if not self.machine.busy:  # what it has just told need not be asked for
-            self._feed(compared)
+        self._feed(Told(compared.theirs, compared.relation, compared.behind, compared.kept))
         self._keep()
         return answer
 

@@ -68,7 +68,7 @@ class Side(Lab):
     def be(self, role: str, peer_role: str = "standby") -> None:
         """Be pulse."""
         peer = PeerInfo(state="alive", role=peer_role, serial=0)
-        self.director.pulse._heard(PulseState(role=role, since=0.0, reason="", peer=peer))
+        self.director.pulse._heard(PulseState(etag="", role=role, since=0.0, reason="", addresses=[], announced_at=0.0, peer=peer))
 
     async def accept(self, text: str, **named: str) -> object:
         config = await self.ask(self.client.config)

@@ -227,7 +227,7 @@ async def test_a_review_shows_what_it_would_do_on_the_other_director(tmp_path: P
         receipt = await pair.one.ask(pair.one.client.put_config, text, if_match=etag, dry_run=True)
         assert receipt.peer_plan is not None
         assert receipt.peer_plan.node == "righty"
-        assert [step.detail for step in receipt.peer_plan.steps] == ["scheduler rr → wlc"]
+        assert "scheduler rr → wlc" in [step.detail for step in receipt.peer_plan.steps]
         pair.cut()
         receipt = await pair.one.ask(pair.one.client.put_config, text, if_match=etag, dry_run=True)
         assert receipt.peer_plan is not None

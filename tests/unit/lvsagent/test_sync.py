@@ -16,6 +16,7 @@ from lvsagent.core.sync import (
     Paired,
     SyncMachine,
     Tick,
+    Told,
     Unreachable,
 )
 
@@ -130,3 +131,20 @@ def test_what_leads_nowhere_is_not_repeated_at_once() -> None:
     assert machine.handle(Moved("b", Relation.BEHIND, 1), 1) == PUSH
     assert machine.handle(Answered("a", Relation.BEHIND, 1), 1) == []
     assert machine.due > 1
+
+
+def test_what_it_says_itself_is_news_only_when_it_is_new() -> None:
+    machine = in_step()
+    machine.handle(Moved("b", Relation.BEHIND, 1), 1)
+    machine.handle(NotTaken("edited by hand there"), 1)
+    assert machine.handle(Told("a", Relation.BEHIND, 1), 1) == []
+    assert machine.state == "refused"
+    assert machine.handle(Told("c", Relation.DIVERGED, kept=False), 1) == FETCH
+    assert machine.state == "diverged"
+
+
+def test_one_that_was_away_and_asks_is_there_again() -> None:
+    machine = in_step()
+    machine.handle(Moved("b", Relation.BEHIND, 1), 1)
+    machine.handle(Unreachable("no route"), 1)
+    assert machine.handle(Told("a", Relation.BEHIND, 1), 1.01) == PUSH

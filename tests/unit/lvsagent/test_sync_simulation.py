@@ -11,7 +11,7 @@ import random
 import pytest
 
 from lvsagent.core.revisions import ancestors
-from lvsagent.core.sync import Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick
+from lvsagent.core.sync import Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick, Told
 from tests.fakes.peer import FakePeer
 from tests.unit.lvsagent.sync_half import Half
 
@@ -50,8 +50,8 @@ class Side:
     async def answer(self, line: bytes) -> bytes:
         answer = await self.half.exchange.answer(line)
         self.moved()
-        if not self.machine.busy:
-            self.feed(self.half.exchange.compared())
+        told = self.half.exchange.compared()
+        self.feed(Told(told.theirs, told.relation, told.behind, told.kept))
         return answer
 
     async def run(self) -> None:
