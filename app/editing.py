@@ -62,7 +62,7 @@ def draft(basis: Basis, wanted: Config) -> Draft | None:
     if wanted == old:
         return None
     changes = tuple(change.words for change in diff(old, wanted))
-    new = _with_serial(wanted, old.globals.serial_no + 1)
+    new = with_serial(wanted, old.globals.serial_no + 1)
     text = write(basis.loaded.document, new) if basis.text.exists else render(new)
     return Draft(basis, new, text, changes)
 
@@ -70,12 +70,13 @@ def draft(basis: Basis, wanted: Config) -> Draft | None:
 def undoing(basis: Basis, previous: ConfigText) -> Draft:
     """The previous text as a new serial."""
     before = load(previous.text)
-    new = _with_serial(before.config, basis.config.globals.serial_no + 1)
+    new = with_serial(before.config, basis.config.globals.serial_no + 1)
     changes = tuple(change.words for change in diff(basis.config, before.config) if not change.words.startswith("serial_no"))
     return Draft(basis, new, write(before.document, new), changes)
 
 
-def _with_serial(config: Config, serial: int) -> Config:
+def with_serial(config: Config, serial: int) -> Config:
+    """The same configuration under another serial."""
     return replace(config, globals=replace(config.globals, serial_no=serial))
 
 

@@ -16,7 +16,9 @@ from app.passwd import PasswordFile
 from app.services import make_services, sentence
 from app.settings import ConsoleSettings
 from app.views import (
+    conflict,
     control,
+    drift,
     failover,
     global_settings,
     login,
@@ -45,6 +47,8 @@ VIEWS = (
     monitoring_scripts,
     failover,
     review,
+    conflict,
+    drift,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000

@@ -101,7 +101,7 @@ class Agent(Protocol):
         """lvs.cf as that revision left it; ``None`` when there is no such revision, or its text is no longer kept."""
         ...
 
-    def put_config(
+    def put_config(  # noqa: PLR0913 -- the words beside a text, each by its name
         self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = "", joins: str = ""
     ) -> Receipt:
         """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.  ``joins``: the id of the other director's head that this
@@ -236,7 +236,7 @@ class AgentClient:
             return None
         return _config_text(_success(answer))
 
-    def put_config(
+    def put_config(  # noqa: PLR0913 -- the words beside a text, each by its name
         self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = "", joins: str = ""
     ) -> Receipt:
         """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.lvscf.diff import diff
 from app.lvscf.keywords import BY_LEVEL, Level
@@ -72,9 +72,11 @@ class _Merge:
 
     def settings(self, base: GlobalSettings, here: GlobalSettings, there: GlobalSettings) -> GlobalSettings:
         """Keyword by keyword."""
-        taken: dict[str, object] = {}
+        taken: dict[str, Any] = {}
         for name in BY_LEVEL[Level.GLOBAL]:
-            old, ours, theirs = (getattr(one, name) for one in (base, here, there))
+            old: Any = getattr(base, name)
+            ours: Any = getattr(here, name)
+            theirs: Any = getattr(there, name)
             if ours == theirs:
                 continue
             if name == SERIAL:
@@ -83,11 +85,13 @@ class _Merge:
             words = tuple(_setting_words(base, side, name) for side in (here, there))
             if self._take(f"global/{name}", name, words, (ours != old, theirs != old)) == THERE:
                 taken[name] = theirs
-        return replace(here, **taken) if taken else here  # type: ignore[arg-type]
+        return replace(here, **taken) if taken else here
 
     def blocks(self, kind: str, title: str, base: Sequence[B], here: Sequence[B], there: Sequence[B]) -> tuple[B, ...]:
         """Block by block, by name."""
-        olds, ours, theirs = _by_ref(base), _by_ref(here), _by_ref(there)
+        olds: dict[Ref, B] = _by_ref(base)
+        ours: dict[Ref, B] = _by_ref(here)
+        theirs: dict[Ref, B] = _by_ref(there)
         result: dict[Ref, B] = {}
         for ref in dict.fromkeys([*ours, *theirs]):
             mine, other = ours.get(ref), theirs.get(ref)
@@ -137,11 +141,11 @@ def _by_ref(blocks: Sequence[B]) -> dict[Ref, B]:
 
 def _rekeyed(block: B, ours: B | None) -> B:
     """Their block as ours: where it has a counterpart in our document it is that one, changed; else it is new."""
-    if not isinstance(block, VirtualServer):
-        return replace(block, key=ours.key if ours else None)
-    known = _servers(ours.servers) if isinstance(ours, VirtualServer) else {}
-    servers = tuple(replace(server, key=known.get(ref)) for ref, server in _server_refs(block.servers))
-    return replace(block, key=ours.key if ours else None, servers=servers)
+    fields: dict[str, Any] = {"key": ours.key if ours else None}
+    if isinstance(block, VirtualServer):
+        known: dict[Ref, int | None] = _servers(ours.servers) if isinstance(ours, VirtualServer) else {}
+        fields["servers"] = tuple(replace(server, key=known.get(ref)) for ref, server in _server_refs(block.servers))
+    return replace(block, **fields)
 
 
 def _server_refs(servers: Sequence[RealServer]) -> list[tuple[Ref, RealServer]]:
@@ -158,7 +162,10 @@ def _servers(servers: Sequence[RealServer]) -> dict[Ref, int | None]:
 
 
 def _order(base: list[Ref], here: list[Ref], there: list[Ref], kept: Mapping[Ref, object]) -> list[Ref]:
-    """The order of the side that changed it; when both did, that of the one whose names come first, so that it is the same seen from both."""
+    """The order of the side that changed it.
+
+    When both did, that of the one whose names come first, so that it is the same seen from both.
+    """
     first, second = (there, here) if here == base else (here, there) if there == base else sorted((here, there))
     order = [ref for ref in first if ref in kept]
     for place, ref in enumerate(second):

@@ -59,7 +59,8 @@ class Screen:
     ``change`` is pure and raises LookupError when what it changes is gone; ``show`` renders the screen with what was typed; ``here`` is
     where the screen posts to, ``again`` where it starts afresh when that is not ``here``, ``done`` where ACCEPT leads, ``home`` where to go
     when the thing is gone.  ``key`` gives the key of the
-    edited block in a configuration (0: outside any block), for putting findings beside fields.
+    edited block in a configuration (0: outside any block), for putting findings beside fields.  ``make`` makes the text where that is not
+    the writer's business alone; ``joins`` is the other director's head that it settles a conflict with.
     """
 
     title: str
@@ -70,6 +71,8 @@ class Screen:
     home: str = "/virtual-servers"
     again: str = ""
     form: ScreenForm | None = None
+    make: Callable[[Basis], Draft] | None = None
+    joins: str = ""
     key: Callable[[Config], int] = field(default=lambda _config: 0)
 
     @property
@@ -148,7 +151,7 @@ def decide(screen: Screen) -> ResponseReturnValue:
     if obstacle is not None:
         return obstacle
     try:
-        made = draft(basis, screen.change(basis.config))
+        made = screen.make(basis) if screen.make else draft(basis, screen.change(basis.config))
     except LookupError:
         return gone(screen)
     except ValueError as error:  # the change itself, or the writer: a value that lvs.cf has no way to say
@@ -172,7 +175,8 @@ def _obstacle(screen: Screen, basis: Basis) -> ResponseReturnValue | None:
 
 def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
-        receipt = services().agent.put_config(made.text, if_match=made.basis.etag, comment=readable(made.comment), actor=ACTOR)
+        comment = readable(made.comment)
+        receipt = services().agent.put_config(made.text, if_match=made.basis.etag, comment=comment, actor=ACTOR, joins=screen.joins)
     except StaleConfig as error:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:

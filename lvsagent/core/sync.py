@@ -105,7 +105,11 @@ Event = Paired | Moved | Heard | Asked | Tick | Answered | Told | NotTaken | Unr
 
 
 class Command(Enum):
-    """What to do next.  GREET: compare; PUSH: give what it lacks; FETCH: take what we lack (on a parted line: to keep it); JOIN: one history out of two equal ends."""
+    """What to do next.
+
+    GREET: compare; PUSH: give what it lacks; FETCH: take what we lack (on a parted line: to keep it); JOIN: make one history out of two
+    that end in the same text.
+    """
 
     GREET = "greet"
     PUSH = "push"

@@ -186,7 +186,8 @@ class Exchange:
                 line = await peer.ask(msgspec.json.encode(request), timeout_s)
             if len(line) > LARGEST_MESSAGE_BYTES:
                 return NotTaken("the other director's answer is too large")
-            return msgspec.json.decode(line, type=Answer)
+            decoded: Answer = msgspec.json.decode(line, type=Answer)
+            return decoded  # noqa: TRY300 -- what can fail is the decoding
         except PeerRefused as error:
             return Barred(str(error))
         except (PeerUnreachable, TimeoutError) as error:

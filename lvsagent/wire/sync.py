@@ -81,7 +81,10 @@ class SyncRequest(Wire, frozen=True):
 
 
 class ConflictText(Wire, frozen=True):
-    """One of the three texts of a conflict; ``head`` is its revision's id, ``etag`` its own (``""``: there is none); ``text`` lvs.cf's bytes."""
+    """One of the three texts of a conflict.
+
+    ``head`` is its revision's id, ``etag`` its own (``""``: there is none); ``text`` is lvs.cf's bytes.
+    """
 
     head: str = ""
     etag: str = ""

@@ -74,7 +74,7 @@ class World:
     """Both of them, and a second hand."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 -- the same history for the same seed
         self.now = 0.0
         self.one = Side("lefty", self, 0.0)
         self.two = Side("righty", self, self.random.choice([0.0, -86_400.0, 86_400.0]))
@@ -92,7 +92,9 @@ class World:
 
     def edit(self, side: Side) -> None:
         self.serial += 1
-        self.made.add(side.half.edit(f"serial_no = {self.serial + 1}\n# {side.half.node} {self.serial if self.random.random() < 0.8 else ''}\n"))
+        self.made.add(
+            side.half.edit(f"serial_no = {self.serial + 1}\n# {side.half.node} {self.serial if self.random.random() < 0.8 else ''}\n")
+        )
         side.moved()
 
     def disturb(self) -> None:
