@@ -15,6 +15,7 @@ from lvsagent.wire import (
     CheckInfo,
     DiagnosticInfo,
     Event,
+    PeerPlan,
     ProcessInfo,
     RealServerState,
     Receipt,
@@ -202,9 +203,20 @@ def receipt_text(receipt: Receipt) -> str:
         lines += "nothing changes\n"
     lines += "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in receipt.refusals)
     if receipt.dry_run:
-        return lines
+        return lines + _peer_plan_text(receipt.peer_plan)
     outcome = "applied" if receipt.applied else "not applied"
-    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}\n"
+    lines += f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}\n"
+    return lines + (f"the other director: {safe(receipt.peer.words)}\n" if receipt.peer else "")
+
+
+def _peer_plan_text(plan: PeerPlan | None) -> str:
+    if plan is None:
+        return ""
+    if plan.words:
+        return f"on the other director: not known: {safe(plan.words)}\n"
+    rows = [(step.action, step.what, step.name, step.connections or "", step.detail) for step in plan.steps]
+    told = table(("ACTION", "WHAT", "NAME", "CONNECTIONS", "DETAIL"), rows, right=frozenset({3})) if rows else "nothing changes\n"
+    return f"\non {safe(plan.node)}:\n{told}" + "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in plan.refusals)
 
 
 def diagnostics_text(diagnostics: Iterable[DiagnosticInfo]) -> str:

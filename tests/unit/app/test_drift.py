@@ -13,7 +13,16 @@ from tests.unit.app.test_control import words
 from tests.unit.app.test_redundancy_live import PAIR
 
 URL = "/drift"
-FOREIGN = "virtual 192.0.2.9-25 {\n     active = 1\n     address = 192.0.2.9 eth1:2\n     port = 25\n     server server1 {\n         address = 10.0.0.9\n     }\n}\n"
+FOREIGN = """\
+virtual 192.0.2.9-25 {
+     active = 1
+     address = 192.0.2.9 eth1:2
+     port = 25
+     server server1 {
+         address = 10.0.0.9
+     }
+}
+"""
 
 
 @pytest.mark.parametrize(
