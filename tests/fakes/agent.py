@@ -513,7 +513,8 @@ class FakeAgent:
                 comment=comment,
             )
         )
-        info = RevisionInfo(number=len(self._revisions) + 1, changes=changes, **asdict(revision))
+        outcome = "failed" if self.refusals else "applied"
+        info = RevisionInfo(number=len(self._revisions) + 1, changes=changes, outcome=outcome, **asdict(revision))
         self._revisions.append((info, self.text))
 
     def _load(self, text: str) -> Loaded:
