@@ -17,6 +17,8 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -102,6 +104,10 @@ class Service(Protocol):
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
+
+    def pairing(self) -> PairingInfo: ...
+
+    async def pair(self, request: PairingRequest) -> PairingInfo: ...
 
 
 class Refused(Exception):

@@ -19,6 +19,7 @@ import msgspec
 
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
+from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
@@ -35,11 +36,13 @@ from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
+from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.sync import Sync, Way
 from lvsagent.lvsd.sync_home import SyncHome
 from lvsagent.lvsd.traffic import Traffic
+from lvsagent.lvsd.way import PeerWay
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
 from lvsagent.settings import AgentSettings
@@ -72,8 +75,9 @@ class Director:
     """One director's lvs.cf at work."""
 
     def __init__(
-        self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None, way: Way = lambda: None
+        self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None, way: Way | None = None
     ) -> None:
+        """``way`` to the other director: the one that the settings and the pairing lead to, unless it is given."""
         self.settings = settings
         self.clock = clock
         self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
@@ -82,7 +86,6 @@ class Director:
         store = SqliteRevisions(settings.state_dir / "history.db")
         self.history = History(store, self.events, clock, self.node)
         self.both = SyncHome(self)
-        self.sync = Sync(self.both, store, clock, self.events, settings.state_dir / "peer.json", way)
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
@@ -93,6 +96,9 @@ class Director:
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
         self.pulse.on_state = self._pulse_spoke
+        self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
+        self.way = PeerWay(settings, self.pairing.keys)
+        self.sync = Sync(self.both, store, clock, self.events, settings.state_dir / "peer-standing.json", way or self.way)
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -162,6 +168,8 @@ class Director:
 
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
+        await self.pairing.close()
+        await self.way.close()
         if planned:
             await self.gate.finish(self.keeper.open_connections)
             await self.keeper.withdraw()
@@ -393,6 +401,7 @@ class Director:
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
+        self.way.use(configuration.config.globals.rsh_command, configuration.file.data)
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))

@@ -53,7 +53,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     _listen_to_signals(ending, reread)
     director = Director(settings, plane, clock)
     await director.start()
-    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group)
+    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group, settings.sync_user)
     await api.start()
     lifeline.keep_beating()
     watch = FileWatch(settings.lvs_cf, written.set)
@@ -63,6 +63,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             director.supervisor.channel.run(),
             director.pulse.channel.run(),
             director.nanny.channel.run(),
+            director.sync.run(),
             _rounds(director, clock, settings.reconcile_interval),
             _whenever(director.health_changed, director, director.settle),
             _whenever(reread, director, lambda: _read_again(director)),

@@ -16,6 +16,8 @@ from lvsagent.wire import (
     ConflictInfo,
     Events,
     FailoverRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -117,6 +119,15 @@ class LvsdService:
         """Remember one, and say so."""
         self._director.rehearsals.add(rehearsal)
         self._director.events.add("role", "info", rehearsal_words(rehearsal), actor=rehearsal.actor)
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        self._director.pairing.last_contact_at = self._director.sync.answered_at
+        return self._director.pairing.info()
+
+    async def pair(self, request: PairingRequest) -> PairingInfo:
+        """Begin, stop or end a pairing."""
+        return await self._director.pairing.act(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

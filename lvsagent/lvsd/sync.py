@@ -51,7 +51,7 @@ class Sync:
         self._slow = False
         self._said = ""
         self._since = clock.wall()
-        self._answered_at = 0.0
+        self.answered_at = 0.0
         self._equal_since = 0.0
         self._first_seen: dict[str, float] = {}
         self._load()
@@ -80,7 +80,7 @@ class Sync:
         began = self._clock.now()
         event = await self._converse(command, peer)
         if isinstance(event, Answered):
-            self._answered_at = self._clock.wall()
+            self.answered_at = self._clock.wall()
             if command is Command.PUSH:
                 self._slow = self._clock.now() - began > STANDBY_FIRST_S
         self.moved()
@@ -156,7 +156,7 @@ class Sync:
     async def answer(self, line: bytes) -> bytes:
         """A request of the other director."""
         answer = await self.exchange.answer(line)
-        self._answered_at = self._clock.wall()
+        self.answered_at = self._clock.wall()
         self.moved()
         try:
             compared = self.exchange.compared()
@@ -218,7 +218,7 @@ class Sync:
             words=self.words(),
             since=self._since,
             reachable=self.machine.reachable,
-            answered_at=self._answered_at,
+            answered_at=self.answered_at,
             behind=self.machine.behind if state == "behind" else 0,
             peer_node=there.node if there else "",
             here=here,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from lvsagent.wire.base import Wire as Wire
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.pairing import PairingInfo as PairingInfo
+from lvsagent.wire.pairing import PairingRequest as PairingRequest
 from lvsagent.wire.sync import ConflictInfo as ConflictInfo
 from lvsagent.wire.sync import ConflictText as ConflictText
 from lvsagent.wire.sync import Difference as Difference
