@@ -343,6 +343,7 @@ class Director:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
         made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
+        self.way.use(candidate.config.globals.rsh_command, candidate.file.data)
         peer = await self.sync.accepted(wait=self.pulse.last_role == ACTIVE) if made else None
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)

@@ -177,6 +177,8 @@ class Exchange:
             if isinstance(answer, Sent):
                 return await self._received(answer)
             return self._event(answer) if isinstance(answer, Answer) else answer
+        except Stale:  # its push, or somebody here, was quicker than what we fetched
+            return self.compared()
         except (Refused, AdapterError) as error:  # our own history or disk
             return NotTaken(f"on this director: {error}")
 
