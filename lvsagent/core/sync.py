@@ -183,8 +183,9 @@ class SyncMachine:
     def _moved(self, head: str, relation: Relation | None, behind: int, now: float) -> None:
         if head == self.here:
             return
+        there = self.reachable or bool(self.refused) or bool(self._heard and self._heard.alive)
         self.here, self.relation, self.behind, self.refused = head, relation, behind, ""
-        if self.reachable or relation is None or (self._heard and self._heard.alive):
+        if there or relation is None:
             self._pause, self.due = 0.0, now
 
     def _hear(self, event: Heard, now: float) -> None:

@@ -124,6 +124,8 @@ def test_one_that_cannot_be_believed_is_left_alone_for_a_while() -> None:
     machine.handle(Barred("its host key has changed"), 1)
     assert (machine.state, machine.due) == ("refused", 1 + LONGEST_PAUSE_S)
     assert machine.handle(Asked(), 2) == PUSH
+    machine.handle(Barred("its host key has changed"), 2)
+    assert machine.handle(Moved("c", Relation.BEHIND, 2), 3) == PUSH
 
 
 def test_what_leads_nowhere_is_not_repeated_at_once() -> None:
