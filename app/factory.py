@@ -21,6 +21,7 @@ from app.views import (
     drift,
     failover,
     global_settings,
+    guard,
     login,
     monitoring_scripts,
     pairing,
@@ -51,6 +52,7 @@ VIEWS = (
     review,
     conflict,
     drift,
+    guard,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000

@@ -37,6 +37,7 @@ class AgentSettings:
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
     ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
     socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
+    A change that takes more than ``confirm_share`` (0 to 1) of what is in service out at once has to be confirmed.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -53,6 +54,7 @@ class AgentSettings:
     standby_checks: bool = True
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
+    confirm_share: float = 0.5
     sync_user: str = "lvssync"
     sync_dir: Path = Path("/var/lib/lvssync")
     sync_port: int = 22
@@ -149,6 +151,14 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Wrong("expected a number from 0 to 1, without quotes")
+    if not 0 <= value <= 1:
+        raise _Wrong(f"expected a share from 0 to 1, not {value}")
+    return float(value)
+
+
 def _port_offset(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("expected a whole number, without quotes")
@@ -202,6 +212,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "ssh_host_key": _path,
     "pair_port": _port,
     "peer_socket": _path,
+    "confirm_share": _share,
 }
 
 

@@ -29,6 +29,7 @@ from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
+from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.history import UNREADABLE, History, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
@@ -39,6 +40,7 @@ from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.sync import Sync, Way
 from lvsagent.lvsd.sync_home import SyncHome
 from lvsagent.lvsd.traffic import Traffic
@@ -112,6 +114,8 @@ class Director:
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
+        self.safety = Safety(self.keeper, self.book, settings.confirm_share)
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -126,6 +130,7 @@ class Director:
         if made is not None and made.revision.origin == "outside":
             message = f"lvs.cf was edited while the agent did not run, which is revision {made.number} now: {_line(made.changes)}"
             self.events.add("config", "info", message)
+        self.guard.resume()
         self.events.add(
             "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
         )
@@ -184,6 +189,11 @@ class Director:
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
 
+    @property
+    def etag(self) -> str:
+        """Of lvs.cf as last seen on the disk."""
+        return self.disk.etag
+
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
         try:
@@ -216,7 +226,9 @@ class Director:
             if write.dry_run:
                 receipt = await self._preview(candidate, current.etag)
             else:
-                receipt = await self._accept(candidate, current, write)
+                await self.safety.check(candidate, self.running, write, self._preview)
+                async with self.guard.over(candidate, current, write):
+                    receipt = await self._accept(candidate, current, write)
         if write.dry_run and write.origin != "peer":
             receipt = msgspec.structs.replace(receipt, peer_plan=await self.both.peer_plan(write.data))
         return _timed(receipt, self.clock.now() - began)
@@ -337,6 +349,8 @@ class Director:
             steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
+            plan=self.safety.show(operations, have, self.running, candidate),
+            takes_out=self.safety.takes_out(self.running, candidate),
         )
 
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:

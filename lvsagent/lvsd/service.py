@@ -16,6 +16,8 @@ from lvsagent.wire import (
     ConflictInfo,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
     PairingInfo,
     PairingRequest,
     Receipt,
@@ -110,6 +112,10 @@ class LvsdService:
     def failover(self, request: FailoverRequest) -> None:
         """An operator's word about the role."""
         self._director.pair.failover(request)
+
+    async def guard(self, request: GuardRequest) -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        return await self._director.guard.act(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""

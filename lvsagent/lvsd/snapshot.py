@@ -83,6 +83,7 @@ class Snapshot:
                 for key, entry in director.keeper.foreign()[:MOST_FOREIGN]
             ],
             sync=director.both.info(),
+            guard=director.guard.info(),
         )
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:

@@ -71,7 +71,8 @@ class SyncHome:
         etag = await director.history.ask(lambda store: _etag_of_head(store, head))
         await self.keep(line[:-1])
         revision = newest.revision
-        write = Write(data=newest.text or b"", if_match=etag, comment=revision.comment, actor=revision.actor, revision=revision)
+        data, origin = newest.text or b"", "peer"
+        write = Write(data=data, if_match=etag, comment=revision.comment, actor=revision.actor, origin=origin, revision=revision)
         receipt = await director.put(write)
         return receipt.refusals
 

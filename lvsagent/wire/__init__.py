@@ -8,6 +8,9 @@ is seconds since the epoch.
 from __future__ import annotations
 
 from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.guard import GuardInfo as GuardInfo
+from lvsagent.wire.guard import GuardRequest as GuardRequest
+from lvsagent.wire.guard import TakeOutInfo as TakeOutInfo
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
 from lvsagent.wire.pairing import PairingInfo as PairingInfo
@@ -80,15 +83,24 @@ class Receipt(Wire, frozen=True):
     """What became of it on the other director by now; ``None``: there is none, or nothing was written."""
     peer_plan: PeerPlan | None = None
     """With ``dry_run``: what it would do on the other director; ``None``: there is none."""
+    plan: str = ""
+    """Of a dry run: the fingerprint of the plan, for the PUT that follows (see ``lvsagent.core.plan_prints``)."""
+    takes_out: TakeOutInfo | None = None
+    """Of a dry run: what has to be confirmed because it takes much out of service at once."""
 
 
 class Problem(Wire, frozen=True):
-    """The body of every answer that is not 2xx.  ``code``: stale, invalid, forbidden, unavailable, bad_request, too_large, not_found."""
+    """The body of every answer that is not 2xx.
+
+    ``code``: stale, invalid, grown, unconfirmed, forbidden, unavailable, bad_request, too_large, not_found.  ``receipt``: with grown and
+    unconfirmed, what a dry run would say now.
+    """
 
     code: str
     message: str
     etag: str = ""
     diagnostics: list[DiagnosticInfo] = []
+    receipt: Receipt | None = None
 
 
 # --- the state -----------------------------------------------------------------------------------------------------------------
@@ -329,6 +341,7 @@ class State(Wire, frozen=True):
     alerts: list[Alert]
     foreign: list[ForeignService] = []
     sync: SyncInfo = SyncInfo()
+    guard: GuardInfo | None = None
 
 
 class Event(Wire, frozen=True):

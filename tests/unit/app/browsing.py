@@ -12,12 +12,16 @@ from werkzeug.test import TestResponse
 
 @dataclass
 class Form:
-    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not)."""
+    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not).
+
+    ``boxes`` are the values of its tick boxes, ticked or not.
+    """
 
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    boxes: dict[str, str] = field(default_factory=dict)
 
 
 class Page(HTMLParser):
@@ -43,6 +47,8 @@ class Page(HTMLParser):
         if tag == "form":
             self.forms.append(Form(a.get("action", ""), a.get("method", "get")))
         elif tag == "input" and self.forms and "name" in a:
+            if a.get("type") == "checkbox":
+                self.forms[-1].boxes[a["name"]] = a.get("value", "")
             if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
                 self.forms[-1].fields[a["name"]] = a.get("value", "")
         elif tag == "select":
