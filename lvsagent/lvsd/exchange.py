@@ -23,7 +23,7 @@ from lvsagent.wire import RefusalInfo
 from lvsagent.wire.peer import (
     LARGEST_MESSAGE_BYTES,
     LARGEST_TEXT_BYTES,
-    MOST_RECENT,
+    MOST_KNOWN,
     MOST_REVISIONS,
     TEXTS_BYTES,
     Answer,
@@ -46,13 +46,15 @@ from lvsagent.wire.peer import (
 HELLO_S = 5.0
 PUSH_S = 30.0
 """A large lvs.cf is read and applied there before the answer comes."""
+PLAN_S = 1.5
+"""Somebody waits for the page."""
 
 
 class Home(Protocol):
     """What a conversation needs of the director."""
 
     def standing(self, head: str, head_etag: str) -> Standing:
-        """Where this director stands, but for ``recent``."""
+        """Where this director stands; its newest revision's id and the ETag of its text are given."""
         ...
 
     async def take_in(self, line: Sequence[Arrival], head: str) -> list[RefusalInfo]:
@@ -98,17 +100,21 @@ class Exchange:
 
     def standing(self) -> Standing:
         """Where we stand."""
-        head, etag = self.head()
-        return msgspec.structs.replace(self._home.standing(head, etag), recent=recent(head, self._parents, MOST_RECENT))
+        return self._home.standing(*self.head())
 
     def compared(self, peer_has_ours: bool | None = None) -> Answered:
-        """How the other director, as it last stood, compares to us now.  Raises LookupError when it has never answered."""
+        """How the other director, as it last stood, compares to us now.  Raises LookupError when it has never answered.
+
+        ``peer_has_ours`` is its own word, if it has given it.  While its head is not known here and it has not, it counts as ahead: either
+        way what it has is to be fetched.
+        """
         there = self.theirs
         if there is None:
             raise LookupError("the other director has not answered yet")
         here = self.head()
-        if peer_has_ours is None:
-            peer_has_ours = here[0] == "" or here[0] in (there.head, *there.recent)
+        kept = there.head in ("", *self._parents)
+        if not peer_has_ours:
+            peer_has_ours = includes(there.head, here[0], self._parents) if kept else peer_has_ours is None
         relation = compare(
             here,
             (there.head, there.head_etag),
@@ -116,7 +122,7 @@ class Exchange:
             we_have_theirs=includes(here[0], there.head, self._parents),
         )
         behind = len(missing(self._parents, here[0], ancestors(self._parents, there.head)))
-        return Answered(there.head, relation, behind, kept=there.head in ("", *self._parents))
+        return Answered(there.head, relation, behind, kept)
 
     def _follow(self, head: KeptRevision | None) -> None:
         """Learn what is new in the store; a history that has begun afresh is read anew."""
@@ -150,8 +156,8 @@ class Exchange:
 
     async def fetch(self, peer: Peer) -> Event:
         """Take what we lack: to follow, or on a parted line to keep."""
-        standing = self.standing()
-        return await self._asked(peer, Fetch(known=standing.recent, standing=standing), PUSH_S)
+        known = recent(self.head()[0], self._parents, MOST_KNOWN)
+        return await self._asked(peer, Fetch(known=known, standing=self.standing()), PUSH_S)
 
     async def join(self) -> Event:
         """One history out of two that end in the same text."""
@@ -165,7 +171,7 @@ class Exchange:
 
     async def plan_there(self, peer: Peer, text: bytes) -> Planned | str:
         """What a text would do there, or why that is not known."""
-        answer = await self._answer(peer, PlanHere(text=text), PUSH_S)
+        answer = await self._answer(peer, PlanHere(text=text), PLAN_S)
         if isinstance(answer, Planned):
             return answer
         event = self._event(answer) if isinstance(answer, Answer) else answer
@@ -184,7 +190,7 @@ class Exchange:
 
     async def _answer(self, peer: Peer, request: Request, timeout_s: float) -> Answer | Event:
         try:
-            async with asyncio.timeout(timeout_s + 1):
+            async with asyncio.timeout(timeout_s):
                 line = await peer.ask(msgspec.json.encode(request), timeout_s)
             if len(line) > LARGEST_MESSAGE_BYTES:
                 return NotTaken("the other director's answer is too large")
@@ -227,7 +233,7 @@ class Exchange:
             else:
                 await self._home.keep(unknown)
                 self._parents.update({one.revision.id: parents_of(one.revision) for one in unknown})
-        return self.compared(answer.includes or None)
+        return self.compared(answer.includes)
 
     # --- answering -----------------------------------------------------------------------------------------------------------
 

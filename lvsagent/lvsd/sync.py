@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from lvsagent.core.drift import Side, differences
-from lvsagent.core.lineage import Relation, common, includes
+from lvsagent.core.lineage import Relation, common, includes, recent
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick, Told
 from lvsagent.lvsd.event_log import EventLog
@@ -24,6 +24,8 @@ from lvsagent.ports import AdapterError, Clock, Peer, RevisionStore
 from lvsagent.wire.peer import Planned, Standing
 from lvsagent.wire.sync import ConflictInfo, ConflictText, Difference, Fingerprints, PeerReceipt, SyncInfo
 
+SETTLED_S = 1.5
+ON_THE_WAY = (Relation.BEHIND, Relation.AHEAD)
 STANDBY_FIRST_S = 0.2
 """What the active director waits for the standby's word before it applies a change itself."""
 
@@ -135,6 +137,16 @@ class Sync:
         self._pair()
         self._feed(Asked())
 
+    async def settled(self) -> None:
+        """Wait until what is under way has come to its end, or for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S), self._news:
+                await self._news.wait_for(self._at_rest)
+
+    def _at_rest(self) -> bool:
+        machine = self.machine
+        return not machine.busy and (machine.relation not in ON_THE_WAY or not machine.reachable)
+
     async def accepted(self, *, wait: bool) -> PeerReceipt | None:
         """lvs.cf has another head: what came of it on the other director by now.
 
@@ -169,7 +181,9 @@ class Sync:
     async def plan_there(self, text: bytes) -> Planned | str:
         """What a text would do on the other director, or why that is not known."""
         peer = self._way()
-        return "there is no way to the other director" if peer is None else await self.exchange.plan_there(peer, text)
+        if peer is None:
+            return "the two are not paired"
+        return self.machine.trouble or await self.exchange.plan_there(peer, text)
 
     # --- what is told --------------------------------------------------------------------------------------------------------
 
@@ -247,7 +261,8 @@ class Sync:
         theirs = self._store.by_id(there.head)
         if theirs is None:
             return None
-        base = common(head, (there.head, *there.recent), self.exchange.parents)
+        parents = self.exchange.parents
+        base = common(head, recent(there.head, parents, len(parents)), parents)
         return ConflictInfo(
             base=self._conflict_text(self._store.by_id(base) if base else None),
             here=self._conflict_text(self._store.head()),

@@ -126,6 +126,7 @@ class SyncHome:
         director = self._director
         if request.action == NOW:
             director.sync.ask()
+            await director.sync.settled()
         elif request.action == ADOPT:
             await director.look_at_disk(again=True)
             if director.disk.reason:

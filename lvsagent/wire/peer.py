@@ -10,7 +10,7 @@ from lvsagent.wire import DiagnosticInfo, PlanStep, RefusalInfo
 from lvsagent.wire.base import Wire
 
 MOST_REVISIONS = 20_000
-MOST_RECENT = 1000
+MOST_KNOWN = 2000
 LARGEST_TEXT_BYTES = 8 * 1024 * 1024
 TEXTS_BYTES = 16 * 1024 * 1024
 """What the texts of one message may come to; the oldest stay at home when they are more."""
@@ -20,9 +20,9 @@ LARGEST_MESSAGE_BYTES = 32 * 1024 * 1024
 class Standing(Wire, frozen=True):
     """Where a director stands.
 
-    ``head`` is the id of its newest revision (``""``: none), ``head_etag`` of that revision's text, ``recent`` the ids of those before it,
-    newest first.  ``file`` and ``applied`` are ETags: of lvs.cf on its disk, and of what it runs, with ``applied_serial``.
-    ``table`` is the fingerprint of the table it wants, ``table_read`` of the one it has (``""``: not known), health left out of both.
+    ``head`` is the id of its newest revision (``""``: none), ``head_etag`` the ETag of that revision's text.  ``file`` and ``applied`` are
+    ETags: of lvs.cf on its disk, and of what it runs, with ``applied_serial``.  ``table`` is the fingerprint of the table it wants,
+    ``table_read`` of the one it has (``""``: not known), health left out of both.
     """
 
     node: str
@@ -35,7 +35,6 @@ class Standing(Wire, frozen=True):
     applied_serial: int
     table: str = ""
     table_read: str = ""
-    recent: list[str] = []
 
 
 class SentRevision(Wire, frozen=True):
@@ -72,7 +71,7 @@ class Push(Wire, frozen=True, tag="push"):
 
 
 class Fetch(Wire, frozen=True, tag="fetch"):
-    """Give me what your history has and mine (``known``: its newest, and others of yours that I keep; ids) has not."""
+    """Give me what your history has and mine (``known``: its newest ids) has not."""
 
     known: list[str]
     standing: Standing
