@@ -253,9 +253,9 @@ def _step(state: State) -> Badge:
 
 
 def lamp(sync: SyncInfo) -> Badge | None:
-    """Whether both directors have the same lvs.cf, in force on both; ``None`` where there is no other director."""
+    """Whether both directors have the same lvs.cf, in force on both; alone, ``None`` while everything is as it should be."""
     if sync.state == "none":
-        return None
+        return None if sync.equal or not sync.differences else Badge("drift", WARN, sync.differences[0].words)
     if sync.state == "in_step":
         return Badge("both alike", UP, sync.words) if sync.equal else Badge("not alike", WARN, sync.differences[0].words)
     words = {

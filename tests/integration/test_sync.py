@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from app.lvscf import load
+from app.lvscf.model import Protocol
 from lvsagent.client import AgentRefused
+from lvsagent.core.table import AddServer, AddService, DeleteService, Family, Server, ServerKey, Service, ServiceKey
 from lvsagent.wire import Receipt
 from tests.integration.sync_lab import PAIR, Both, both, eventually
 
@@ -252,3 +255,31 @@ async def test_an_answer_to_nonsense_is_a_refusal_and_touches_nothing(tmp_path: 
             answer = msgspec.json.decode(await pair.two.director.sync.answer(nonsense))
             assert answer["type"] == "refused"
         assert pair.two.text() == PAIR
+
+
+async def test_foreign_virtual_servers_are_offered_as_blocks_of_an_lvs_cf(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        key = ServiceKey(Family.IPV4, Protocol.TCP, "127.0.0.101", 25)
+        await pair.one.plane.apply([AddService(key, Service("wrr")), AddServer(key, ServerKey("127.0.0.31", 25), Server(5))])
+        await pair.one.director.step()
+        info = await pair.one.ask(pair.one.client.sync)
+        assert [(one.code, one.actions) for one in info.differences] == [("foreign", ["adopt-foreign"])]
+        assert info.equal
+        (block,) = load(await pair.one.ask(pair.one.client.foreign_text)).config.virtual
+        assert (block.name, block.scheduler, [(one.address, one.weight) for one in block.servers]) == (
+            "127.0.0.101-25",
+            "wrr",
+            [("127.0.0.31", 5)],
+        )
+
+
+async def test_a_table_that_somebody_emptied_shows_until_it_is_put_right(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        await pair.one.plane.apply([DeleteService(key) for key in pair.one.plane.table])
+        await pair.one.director.keeper.look()
+        info = await pair.one.ask(pair.one.client.sync)
+        assert [(one.code, one.actions) for one in info.differences] == [("table", ["reconcile"])]
+        info = await pair.one.ask(pair.one.client.sync_action, "reconcile")
+        assert (info.equal, info.differences) == (True, [])

@@ -29,7 +29,6 @@ class Half:
         self.full = False
         self.store = FakeRevisionStore()
         self.exchange = Exchange(self, self.store)
-        self.taken: list[str] = []
 
     def begin_again(self) -> None:
         """A new lvsd on what is on the disk."""
@@ -83,7 +82,6 @@ class Half:
             if one.text is not None:
                 self.store.add(one.revision, one.text, head=one is line[-1])
         self.text = text
-        self.taken.append(line[-1].revision.id)
         return []
 
     async def keep(self, line: Sequence[Arrival]) -> None:
