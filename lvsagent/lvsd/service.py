@@ -54,6 +54,8 @@ class LvsdService:
 
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
+        if write.other_parent and write.other_parent != self._director.sync.joinable():
+            raise Unavailable("the other director's lvs.cf is another one by now: look at both again; nothing was written")
         return await self._director.put(write)
 
     async def peer(self, line: bytes) -> bytes:
