@@ -52,7 +52,8 @@ class Conflict:
     here: Version
     there: Version
     choices: tuple[Choice, ...]
-    head: str
+    ids: tuple[str, str]
+    """The heads here and there."""
     etag: str
 
     @property
@@ -70,7 +71,7 @@ def conflict_of(info: ConflictInfo, picks: Mapping[str, str], now: float) -> Con
         here=_version(f"HERE: {info.here.node}", info.here, base, here, now),
         there=_version(f"THERE: {info.there.node}", info.there, base, there, now),
         choices=tuple(_choice(number, one) for number, one in enumerate(items)),
-        head=info.there.head,
+        ids=(info.here.head, info.there.head),
         etag=info.here.etag,
     )
 

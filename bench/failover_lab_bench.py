@@ -293,7 +293,7 @@ def table(figures: dict[str, dict[str, list[dict[str, Any]]]], load: dict[str, f
     lines = [
         "## Two directors",
         "",
-        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests a round had none within 2 s,",
+        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests a round had none in 2 s,",
         (
             "as a client sees it that starts a request every 20 ms.  Rounds in which the client itself stood still for more than"
             f" {HELD_UP_S * 1000:.0f} ms (of a gap of seconds: for more than a twentieth of it) are left out.  In one boot of User-Mode"

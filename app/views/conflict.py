@@ -24,7 +24,8 @@ def edit() -> ResponseReturnValue:
         return redirect(url_for("drift.index"))
     if request.method == "GET":
         return _page(basis, info, NO_NOTES)
-    if request.form.get("head") != info.there.head or request.form.get("etag") != basis.etag or info.here.etag != basis.etag:
+    seen = tuple(request.form.get(name, "") for name in ("etag", "here", "head"))
+    if seen != (basis.etag, info.here.head, info.there.head) or info.here.etag != basis.etag:
         return _page(basis, info, MOVED), 409
     way, picks = request.form.get("way", ""), picked(info, request.form)
     return decide(

@@ -32,7 +32,14 @@ def parted(agent: FakeAgent) -> FakeAgent:
 
 def fields(agent: FakeAgent, **more: str) -> dict[str, object]:
     assert agent.conflict_now is not None
-    return {"etag": etag_of(agent.text), "head": agent.conflict_now.there.head, "way": "merge", "action": "accept", **more}
+    return {
+        "etag": etag_of(agent.text),
+        "here": agent.conflict_now.here.head,
+        "head": agent.conflict_now.there.head,
+        "way": "merge",
+        "action": "accept",
+        **more,
+    }
 
 
 def test_every_page_says_that_both_were_edited_and_where_to_decide(client: FlaskClient, parted: FakeAgent) -> None:
@@ -95,7 +102,7 @@ def test_rejects_a_word_that_is_no_way(client: FlaskClient, parted: FakeAgent) -
     assert "Choose what to take first" in words(answer.text)
 
 
-@pytest.mark.parametrize("stale", [{"head": "f" * 64}, {"etag": "f" * 64}])
+@pytest.mark.parametrize("stale", [{"head": "f" * 64}, {"etag": "f" * 64}, {"here": "f" * 64}])
 def test_a_side_that_moved_meanwhile_is_shown_anew_and_nothing_is_written(
     client: FlaskClient, parted: FakeAgent, stale: dict[str, str]
 ) -> None:
