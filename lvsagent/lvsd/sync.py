@@ -17,7 +17,7 @@ import msgspec
 from lvsagent.core.drift import Side, differences
 from lvsagent.core.lineage import Relation, common, includes, recent
 from lvsagent.core.revisions import KeptRevision
-from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick, Told
+from lvsagent.core.sync import Answered, Asked, Command, Event, Heard, Moved, NotTaken, Paired, SyncMachine, Tick, Told
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.exchange import Exchange, Home
 from lvsagent.ports import AdapterError, Clock, Peer, RevisionStore
@@ -80,7 +80,11 @@ class Sync:
             self.machine.busy = False
             return
         began = self._clock.now()
-        event = await self._converse(command, peer)
+        try:
+            event = await self._converse(command, peer)
+        except Exception as error:  # a conversation that nobody foresaw must not end lvsd
+            log.exception("a conversation with the other director failed")
+            event = NotTaken(f"on this director: {error or type(error).__name__}")
         if isinstance(event, Answered):
             self.answered_at = self._clock.wall()
             if command is Command.PUSH:

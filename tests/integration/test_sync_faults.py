@@ -148,3 +148,21 @@ async def test_both_edited_again_and_again_while_apart_loses_nothing(tmp_path: P
             found = {one.serial for one in (await side.ask(side.client.history)).revisions}
             assert found == {1, 2, 3, 4, 12, 13, 14}
         assert (pair.one.text(), pair.two.text()) == (changed(4), changed(14))
+
+
+async def test_a_conversation_that_fails_for_a_reason_nobody_thought_of_is_had_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        exchange = pair.one.director.sync.exchange
+
+        async def fail(_peer: object) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(exchange, "push", fail)
+            await pair.one.accept(changed(2))
+            await eventually(lambda: pair.one.director.sync.state == "refused", pair.words)
+        assert "nobody thought of this" in pair.one.director.sync.words()
+        await lamp_is_right(pair)
