@@ -86,7 +86,7 @@ def _rows(here: Fingerprints, peer: Fingerprints | None) -> tuple[Row, ...]:
         ("lvs.cf on the disk", here.file, peer.file if peer else None),
         ("lvs.cf in force", here.applied, peer.applied if peer else None),
         ("table as lvs.cf wants it", here.table, peer.table if peer else None),
-        ("table in the kernel", here.table_read, peer.table_read if peer else None),
+        ("table there is", here.table_read, peer.table_read if peer else None),
     )
     rows = [Row("serial", str(here.serial), str(peer.serial) if peer else "", _alike(str(here.serial), str(peer.serial) if peer else None))]
     rows += [Row(title, ours[:SHOWN] or "none", (theirs or "")[:SHOWN], _alike(ours, theirs)) for title, ours, theirs in pairs]
