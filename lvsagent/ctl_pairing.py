@@ -42,6 +42,9 @@ def pair(arguments: argparse.Namespace) -> int:
     except (AdapterError, SettingsError) as error:
         sys.stderr.write(f"lvsctl: {ctl_text.safe(error)}\n")
         return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("lvsctl: nothing has been paired; the code is worth nothing any more\n")
+        return FAILED
 
 
 def unpair(arguments: argparse.Namespace) -> int:

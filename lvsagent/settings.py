@@ -33,11 +33,11 @@ class AgentSettings:
 
     ``name`` is what this director is called (``""``: as its host is).
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
-    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  ``sync_user`` is whom the other director comes as,
+    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  A change that takes more than ``confirm_share`` (0 to 1)
+    of what is in service out at once has to be confirmed.  ``sync_user`` is whom the other director comes as,
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
     ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
     socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
-    A change that takes more than ``confirm_share`` (0 to 1) of what is in service out at once has to be confirmed.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -206,13 +206,13 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "standby_checks": _boolean,
     "reconcile_interval": _seconds,
     "userspace_port_offset": _port_offset,
+    "confirm_share": _share,
     "sync_user": _name,
     "sync_dir": _path,
     "sync_port": _port,
     "ssh_host_key": _path,
     "pair_port": _port,
     "peer_socket": _path,
-    "confirm_share": _share,
 }
 
 

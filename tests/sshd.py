@@ -154,14 +154,15 @@ def director(folder: Path, port: int = 22) -> tuple[AgentSettings, PeerKeys]:
 
 
 @contextlib.contextmanager
-def running_sshd(folder: Path) -> Iterator[Sshd]:
-    """sshd of the director in ``folder``, configured as deploy/ does it."""
-    port = free_port()
+def running_sshd(folder: Path, addresses: tuple[str, ...] = ("127.0.0.1", "::1"), port: int = 0) -> Iterator[Sshd]:
+    """sshd of the director in ``folder``, configured as deploy/ does it; ``port`` 0: a free one."""
+    port = port or free_port()
     settings, keys = director(folder, port)
     os.chown(settings.inbox, UID, UID)
     snippet = (ROOT / "deploy/sshd_config.d/piranha.conf").read_text().replace("/var/lib/lvssync", str(settings.sync_dir))
+    listen = "".join(f"ListenAddress {address}\n" for address in addresses)
     (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\nLogLevel VERBOSE\n"
+        f"Port {port}\n{listen}HostKey {folder}/host_key\nPidFile none\nUsePAM no\nLogLevel VERBOSE\n"
         f"Subsystem sftp internal-sftp\nAllowTcpForwarding yes\nAllowAgentForwarding yes\nPermitTunnel yes\n{snippet}"
     )
     (folder / "sshd.log").touch()

@@ -73,7 +73,8 @@ class Waiting:
         self._salt = secrets.token_bytes(SALT_BYTES)
         self._secret = b""
         self._tries = TRIES
-        self._talking: set[asyncio.Task[None]] = set()
+        self._talking: dict[asyncio.Task[None], bool] = {}
+        """The conversations, the oldest first, and whether each has shown that it knows the code."""
         self._servers: list[asyncio.Server] = []
         self._done: asyncio.Future[Introduction] = asyncio.get_running_loop().create_future()
         self._done.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting for it
@@ -105,24 +106,26 @@ class Waiting:
         self._tries = 0
         for server in self._servers:
             server.close()
-        for task in self._talking - {asyncio.current_task()}:
+        for task in self._talking:
             task.cancel()
         await asyncio.gather(*self._talking, return_exceptions=True)
 
     async def _visitor(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Each has its own time; none of them holds up another."""
+        """Each has its own time; none of them holds up another.  Where there are too many, the oldest stranger makes room."""
         task = asyncio.current_task()
-        if task is None or len(self._talking) >= AT_ONCE:
-            writer.close()
-            return
-        self._talking.add(task)
+        strangers = [each for each, known in self._talking.items() if not known]
+        if len(strangers) >= AT_ONCE:
+            strangers[0].cancel()
+        if task is not None:
+            self._talking[task] = False
         try:
             async with asyncio.timeout(CONVERSATION_S):
                 await self._converse(_Line(reader, writer))
         except (PairingFailed, TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # a stranger, or too slow: the code is as good as before
         finally:
-            self._talking.discard(task)
+            if task is not None:
+                self._talking.pop(task, None)
             writer.close()
 
     async def _converse(self, line: _Line) -> None:
@@ -138,6 +141,8 @@ class Waiting:
             await self._wrong(line)
         else:
             self._tries = 0  # used, whatever comes of it
+            if task := asyncio.current_task():
+                self._talking[task] = True
             await self._finish(line, keys, replace(theirs, addresses=with_seen(theirs.addresses, line.address)))
 
     async def _greet(self, line: _Line) -> _Keys:

@@ -22,6 +22,9 @@ class LocalPeer:
         self._path = socket_path
         self._session: aiohttp.ClientSession | None = None
 
+    def use(self, tool: str) -> None:
+        """As for the way over ssh; here nothing depends on it."""
+
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
         """Carry one request and bring its answer.  Raises PeerUnreachable, PeerRefused.  May be cancelled at any time."""
         if self._session is None:

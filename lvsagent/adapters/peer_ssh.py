@@ -20,6 +20,7 @@ from lvsagent.adapters import peer_rsync
 from lvsagent.adapters.peer_keys import NotPaired, Peer, PeerKeys
 from lvsagent.adapters.peer_lines import Again, answer_of, printable, request_line
 from lvsagent.core.introduction import COMMAND, KEY_TYPE, fingerprint, fingerprint_of
+from lvsagent.core.sync_tool import RSYNC, SSH
 from lvsagent.ports import AdapterError, PeerRefused, PeerUnreachable
 from lvsagent.receive import REFUSAL
 
@@ -47,12 +48,15 @@ class _Errand:
     answer: asyncio.Future[bytes]
     given_up: threading.Event = field(default_factory=threading.Event)
 
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.given_up.is_set() or monotonic() >= self.until
+
     def left(self) -> float:
         """Seconds that are left.  Raises PeerUnreachable when none are, or nobody waits."""
-        left = self.until - monotonic()
-        if left <= 0 or self.given_up.is_set():
+        if self.is_over():
             raise PeerUnreachable("the other director did not answer in time")
-        return left
+        return max(self.until - monotonic(), 0.001)
 
     def settle(self, result: bytes | AdapterError) -> None:
         """Hand it over to whoever asked, if they still wait."""
@@ -70,9 +74,12 @@ class _Errand:
 
 
 class SshPeer:
-    """The ``Peer`` port.  A pairing that is made, changed or ended meanwhile counts from the next request on."""
+    """The ``Peer`` port.  One request is under way at a time; others wait for it, within their own limits.
 
-    def __init__(self, keys: PeerKeys, tool: str = "ssh") -> None:
+    A pairing that is made, changed or ended meanwhile counts from the next request on.
+    """
+
+    def __init__(self, keys: PeerKeys, tool: str = SSH) -> None:
         self._keys = keys
         self._tool = tool
         self._errands: queue.SimpleQueue[_Errand | None] = queue.SimpleQueue()
@@ -82,12 +89,12 @@ class SshPeer:
         self._closed = False
 
     def use(self, tool: str) -> None:
-        """The sync tool, as lvs.cf's ``rsh_command`` names it: ssh, rsync, or rsh, which is refused."""
-        self._tool = tool.partition(" ")[0].rpartition("/")[2]
+        """From the next request on (see ``lvsagent.core.sync_tool``): ssh, rsync, or anything else, which is refused."""
+        self._tool = tool
 
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
         """Carry one request and bring its answer.  Raises PeerUnreachable, PeerRefused.  May be cancelled at any time."""
-        if self._tool not in {"ssh", "rsync"}:
+        if self._tool not in {SSH, RSYNC}:
             raise PeerRefused(
                 f"{self._tool or 'nothing'} is not used to reach the other director (rsh_command in lvs.cf): choose ssh or rsync"
             )
@@ -118,6 +125,8 @@ class SshPeer:
 
     def _work(self) -> None:
         while (errand := self._errands.get()) is not None:
+            if errand.is_over():
+                continue  # it waited too long behind others; the session has nothing to do with it
             try:
                 answer = self._carry(errand)
             except (PeerRefused, PeerUnreachable) as error:
@@ -134,7 +143,6 @@ class SshPeer:
         self._hang_up()
 
     def _carry(self, errand: _Errand) -> bytes:
-        errand.left()
         stamp = self._keys.stamp()
         if stamp != self._stamp:
             self._hang_up()
@@ -148,7 +156,7 @@ class SshPeer:
     def _once(self, errand: _Errand) -> bytes:
         session = self._connected(errand)
         line = request_line(errand.request)
-        if self._tool == "rsync" and len(line) > BY_RSYNC_BYTES:
+        if self._tool == RSYNC and len(line) > BY_RSYNC_BYTES:
             line = peer_rsync.send(self._keys, session.peer.introduction, session.address, errand.request, errand.left())
         return answer_of(session.exchange(line, errand))
 

@@ -23,7 +23,7 @@ from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import ACTIVE, identify, redundancy_wanted
+from lvsagent.core.identity import ACTIVE, BACKUP, PRIMARY, identify, redundancy_wanted
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
@@ -355,7 +355,7 @@ class Director:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
         made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
-        self.way.use(candidate.config.globals.rsh_command, candidate.file.data)
+        self.way.use(candidate)
         peer = await self.sync.accepted(wait=self.pulse.last_role == ACTIVE) if made else None
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
@@ -411,10 +411,11 @@ class Director:
         self.running = configuration
         expansion = configuration.expansion
         self.identity = self._whoami()
+        self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
-        self.way.use(configuration.config.globals.rsh_command, configuration.file.data)
+        self.way.use(configuration)
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))

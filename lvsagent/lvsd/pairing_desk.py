@@ -13,7 +13,7 @@ import msgspec
 
 from lvsagent.adapters.handshake import WAIT_S, PairingFailed, Waiting, join, new_code
 from lvsagent.adapters.pairing_side import OwnSide, own_name, pairing_info
-from lvsagent.adapters.peer_keys import PeerKeys
+from lvsagent.adapters.peer_keys import NotPaired, PeerKeys
 from lvsagent.api.contract import BadRequest, Unavailable
 from lvsagent.core.introduction import Introduction, read_code
 from lvsagent.core.introduction import address as ip_address
@@ -74,6 +74,16 @@ class PairingDesk:
         if self._waiting is not None:
             await self._waiting.close()
             self._waiting = None
+
+    def follow(self, addresses: tuple[str, ...]) -> None:
+        """lvs.cf gives the other director these addresses now: its key is good from there too, and it is looked for there first."""
+        try:
+            if addresses and self.keys.follow(addresses):
+                self._events.add("config", "info", f"the other director is reached at {', '.join(addresses)} now, as lvs.cf says")
+        except NotPaired:
+            pass
+        except AdapterError as error:
+            self._events.add("problem", "warning", str(error))
 
     async def _wait(self, request: PairingRequest) -> None:
         side = self._side(request, waiting=True)

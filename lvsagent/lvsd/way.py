@@ -1,53 +1,58 @@
-"""The way to the other director that is in force: ssh once the two are paired, the other agent's socket in a demonstration, else none.
-
-Owns that choice and the one connection; what is said on it is ``exchange``'s.
-"""
+"""Which way leads to the other director: ssh, or, when both are on one machine for a demonstration, the other agent's socket."""
 
 from __future__ import annotations
 
+from app.lvscf.model import GlobalSettings
 from lvsagent.adapters.peer_keys import NotPaired, PeerKeys
 from lvsagent.adapters.peer_local import LocalPeer
 from lvsagent.adapters.peer_ssh import SshPeer
-from lvsagent.ports import AdapterError, Peer
+from lvsagent.core.sync_tool import sync_tool
+from lvsagent.lvsd.configuration import Configuration
+from lvsagent.ports import AdapterError
 from lvsagent.settings import AgentSettings
 
-KEYWORD = b"rsh_command"
-SSH = "ssh"
+
+def way_to_peer(settings: AgentSettings, keys: PeerKeys) -> SshPeer | LocalPeer:
+    """The way that agent.toml asks for.  Nothing is connected before the first request; ``close()`` it at the end.
+
+    ``use(tool_of(configuration))`` tells it lvs.cf's word whenever that changes.
+    """
+    return LocalPeer(settings.peer_socket) if settings.peer_socket else SshPeer(keys)
+
+
+def tool_of(configuration: Configuration) -> str:
+    """lvs.cf's sync tool.  A file that does not name one has not chosen Piranha's default, rsh: that it did is a diagnostic."""
+    tool = configuration.config.globals.rsh_command
+    given = tool != GlobalSettings().rsh_command or any(one.code == "rsh-refused" for one in configuration.diagnostics)
+    return sync_tool(tool, given=given)
 
 
 class PeerWay:
-    """Call it for the way now."""
+    """The way that is in force: call it.  ``None`` while the two are not paired, so that nothing can travel."""
 
     def __init__(self, settings: AgentSettings, keys: PeerKeys) -> None:
         self._keys = keys
-        self._local = LocalPeer(settings.peer_socket) if settings.peer_socket else None
-        self._ssh: SshPeer | None = None
-        self._tool = SSH
+        self._way = way_to_peer(settings, keys)
         self._stamp: object = None
         self._paired = False
 
-    def __call__(self) -> Peer | None:
-        """``None``: the two are not paired, so nothing can travel."""
-        if self._local is not None:
-            return self._local
+    def __call__(self) -> SshPeer | LocalPeer | None:
+        """The way now; cheap to ask."""
+        if isinstance(self._way, LocalPeer):
+            return self._way
         stamp = self._keys.stamp()
         if stamp != self._stamp:
             self._stamp, self._paired = stamp, self._look()
-        if self._paired and self._ssh is None:
-            self._ssh = SshPeer(self._keys, self._tool)
-        return self._ssh if self._paired else None
+        return self._way if self._paired else None
 
-    def use(self, tool: str, text: bytes) -> None:
-        """The sync tool that an lvs.cf asks for; one that does not say it gets ssh, not Piranha's default rsh."""
-        self._tool = tool if KEYWORD in text else SSH
-        if self._ssh is not None:
-            self._ssh.use(self._tool)
+    def use(self, configuration: Configuration) -> None:
+        """lvs.cf has chosen the sync tool."""
+        if isinstance(self._way, SshPeer):
+            self._way.use(tool_of(configuration))
 
     async def close(self) -> None:
         """Hang up."""
-        for each in (self._local, self._ssh):
-            if each is not None:
-                await each.close()
+        await self._way.close()
 
     def _look(self) -> bool:
         try:

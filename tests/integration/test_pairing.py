@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -292,16 +293,21 @@ async def test_garbage_takes_no_try_and_holds_up_nobody(two: Two, garbage: bytes
         writer.close()
 
 
-async def test_silent_connections_are_bounded_and_time_out(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "CONVERSATION_S", 0.3)
+async def test_silent_connections_are_bounded_make_room_and_time_out(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = await two.wait()
     silent = [await asyncio.open_connection("127.0.0.1", two.port) for _ in range(handshake.AT_ONCE + 4)]
-    for reader, _ in silent:
+    for reader, _ in silent[:4]:
         assert await asyncio.wait_for(reader.read(), 5) == b""
-    monkeypatch.setattr(handshake, "CONVERSATION_S", 10)
     told = asyncio.create_task(waiting.result())
     await two.join(waiting.code)
     await told
+    two.paired()
+    monkeypatch.setattr(handshake, "CONVERSATION_S", 0.3)
+    again = await two.wait()
+    reader, writer = await asyncio.open_connection("127.0.0.1", two.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await again.close()
     for _, writer in silent:
         writer.close()
 
@@ -469,7 +475,8 @@ def waiting_lvsctl(two: Two, *words: str) -> Iterator[tuple[subprocess.Popen[str
         assert process.stdout
         assert process.stdout.readline().startswith("On the other director, within 10 minutes")
         yield process, process.stdout.readline().split()[3]
-        process.communicate(timeout=20)
+        if not process.stdout.closed:
+            process.communicate(timeout=20)
     finally:
         if process.poll() is None:
             process.kill()
@@ -494,6 +501,14 @@ def test_two_commands_pair_two_directors(two: Two) -> None:
     assert (gone.returncode, lvsctl(two, "righty", "unpair").returncode) == (0, 1)
     assert "opens nothing here any more" in gone.stdout
     assert read_keys(two.right.heartbeat_key_file).present == read_keys(two.left.heartbeat_key_file).present
+
+
+def test_ctrl_c_ends_the_waiting_in_words(two: Two) -> None:
+    with waiting_lvsctl(two) as (waiting, _):
+        waiting.send_signal(signal.SIGINT)
+        _, words = waiting.communicate(timeout=20)
+    assert (waiting.returncode, words) == (1, "lvsctl: nothing has been paired; the code is worth nothing any more\n")
+    two.nothing_happened()
 
 
 def test_files_pair_two_directors_by_lvsctl(two: Two, tmp_path: Path) -> None:

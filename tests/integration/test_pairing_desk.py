@@ -100,3 +100,18 @@ async def test_a_record_that_is_broken_is_said_not_raised(desks: tuple[PairingDe
     lefty.keys.folder.mkdir(parents=True)
     lefty.keys.record.write_text("{")
     assert "cannot be used" in lefty.info().words
+
+
+async def test_addresses_that_lvs_cf_changes_are_followed_once_and_by_a_paired_director_only(
+    desks: tuple[PairingDesk, PairingDesk],
+) -> None:
+    lefty, righty = desks
+    lefty.follow(("192.0.2.9",))
+    assert lefty._events.page(5, 0) == []
+    await righty.act(PairingRequest(action="join", address="127.0.0.1", code=(await lefty.act(PairingRequest(action="wait"))).code))
+    await settled(lefty)
+    for _ in range(2):
+        lefty.follow(("192.0.2.9", "10.0.0.9"))
+    assert lefty.info().addresses == ["192.0.2.9", "10.0.0.9", "127.0.0.2", "127.0.0.1"]
+    assert 'from="192.0.2.9,10.0.0.9,127.0.0.2,127.0.0.1"' in lefty.keys.authorized_keys.read_text()
+    assert sum("is reached at" in event.message for event in lefty._events.page(5, 0)) == 1

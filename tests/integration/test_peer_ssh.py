@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -78,7 +79,7 @@ async def test_an_lvs_cf_of_12_mb_crosses_within_seconds(peer: SshPeer, agent: S
 
 
 async def test_rsync_is_debians_own_over_the_same_key_and_leaves_one_file(peer: SshPeer, agent: StandIn, righty: Sshd) -> None:
-    peer.use("/usr/bin/rsync")
+    peer.use("rsync")
     for number in range(3):
         body = b'{"n": %d, "text": "%s"}' % (number, b"x" * 100_000)
         assert await peer.ask(body, 20) == body
@@ -184,6 +185,72 @@ async def test_it_connects_again_by_itself_when_the_other_director_is_back(peer:
     assert await peer.ask(b'{"back": 1}', 10) == b'{"back": 1}'
 
 
+class Wire:
+    """A way to righty's sshd that can be cut without a word, as a pulled plug does it."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def lead(self, port: int) -> int:
+        """Listens; everything goes on to ``port`` while the wire is whole."""
+        self._target = port
+        self._server = await asyncio.start_server(self._visitor, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _visitor(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to = await asyncio.open_connection("127.0.0.1", self._target)
+        for one, other in ((reader, to), (there, writer)):
+            self._tasks.add(asyncio.create_task(self._carry(one, other)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self.open.wait()
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.mark.parametrize("tool", ["ssh", "rsync"])
+async def test_a_plug_that_is_pulled_costs_the_time_given_and_the_next_ask_goes_through_when_it_is_back(
+    peer: SshPeer, agent: StandIn, lefty: PeerKeys, righty: Sshd, tool: str
+) -> None:
+    peer.use(tool)
+    wire = Wire()
+    port = await wire.lead(righty.port)
+    lefty.keep(replace(righty.keys.introduce("righty", ("127.0.0.1",)), port=port), AT)
+    body = b'{"big": "%s"}' % (b"x" * 500_000)
+    assert await peer.ask(body, 20) == body
+    wire.open.clear()
+    for _ in range(2):
+        began = monotonic()
+        with pytest.raises(PeerUnreachable):
+            await peer.ask(body, 0.5)
+        assert monotonic() - began < 2
+    wire.open.set()
+    assert await peer.ask(b'{"back": 1}', 20) == b'{"back": 1}'
+    await wire.close()
+
+
+@pytest.mark.parametrize("tool", ["ssh", "rsync"])
+async def test_ipv6_is_a_way_like_any_other(peer: SshPeer, lefty: PeerKeys, agent: StandIn, righty: Sshd, tool: str) -> None:
+    pair(lefty, righty.keys, ("::1",))
+    peer.use(tool)
+    body = b'{"big": "%s"}' % (b"x" * 100_000)
+    assert await peer.ask(body, 20) == body
+
+
 async def test_an_sshd_killed_in_the_middle_of_a_transfer_is_said_and_the_next_ask_arrives_whole(
     peer: SshPeer, agent: StandIn, righty: Sshd
 ) -> None:
@@ -222,6 +289,29 @@ async def test_a_slow_agent_is_given_up_in_time_and_its_late_answer_is_nobody_el
     agent.answer = None
     slow.set()
     assert await peer.ask(b'{"next": 2}', 10) == b'{"next": 2}'
+
+
+async def test_one_that_waited_too_long_behind_another_does_not_cost_the_other_its_session(
+    peer: SshPeer, agent: StandIn, righty: Sshd
+) -> None:
+    await peer.ask(b"{}", 10)
+    reached, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(body: bytes) -> web.Response:
+        reached.set()
+        await go.wait()
+        return web.Response(body=body)
+
+    agent.answer = slow
+    first = asyncio.create_task(peer.ask(b"[1]", 20))
+    await asyncio.wait_for(reached.wait(), 10)
+    with pytest.raises(PeerUnreachable, match="within"):
+        await peer.ask(b"[2]", 0.2)
+    go.set()
+    assert await first == b"[1]"
+    assert await peer.ask(b"[3]", 10) == b"[3]"
+    assert agent.asked == [b"{}", b"[1]", b"[3]"]
+    assert righty.log.count("Accepted publickey") == 1
 
 
 async def test_an_ask_may_be_cancelled_and_the_next_one_gets_its_own_answer(peer: SshPeer, agent: StandIn) -> None:
