@@ -68,7 +68,7 @@ def draft(basis: Basis, wanted: Config) -> Draft | None:
     if wanted == old:
         return None
     changes = tuple(change.words for change in diff(old, wanted))
-    new = _with_serial(wanted, old.globals.serial_no + 1)
+    new = with_serial(wanted, old.globals.serial_no + 1)
     text = write(basis.loaded.document, new) if basis.text.exists else render(new)
     return Draft(basis, new, text, changes)
 
@@ -76,7 +76,7 @@ def draft(basis: Basis, wanted: Config) -> Draft | None:
 def undoing(basis: Basis, previous: ConfigText) -> Draft:
     """The previous text as a new serial."""
     before = load(previous.text)
-    new = _with_serial(before.config, basis.config.globals.serial_no + 1)
+    new = with_serial(before.config, basis.config.globals.serial_no + 1)
     changes = tuple(change.words for change in diff(basis.config, before.config) if not change.words.startswith("serial_no"))
     return Draft(basis, new, write(before.document, new), changes)
 
@@ -96,8 +96,8 @@ def retyped(basis: Basis, text: str, note: str = "") -> Draft | None:
     new, serial = load(text), basis.config.globals.serial_no
     config = new.config
     if new.ok and config.globals.serial_no <= serial:
-        text = write(new.document, _with_serial(config, serial + 1))
-        config = _with_serial(config, serial)
+        text = write(new.document, with_serial(config, serial + 1))
+        config = with_serial(config, serial)
     changes = tuple(change.words for change in diff(basis.config, config))
     return Draft(basis, config, text, changes or (UNSAID,), note)
 
@@ -105,14 +105,15 @@ def retyped(basis: Basis, text: str, note: str = "") -> Draft | None:
 def going_back(basis: Basis, earlier: ConfigText, what: str) -> Draft | None:
     """An earlier text as a new serial; ``what`` names it.  ``None`` when lvs.cf says the same, its serial aside."""
     made = undoing(basis, earlier)
-    unchanged = write(load(earlier.text).document, _with_serial(made.config, basis.config.globals.serial_no))
+    unchanged = write(load(earlier.text).document, with_serial(made.config, basis.config.globals.serial_no))
     if unchanged == basis.text.text:
         return None
     back = replace(made, changes=made.changes or (UNSAID,), origin="rollback")
     return replace(back, note=f"back to {what}: {back.comment}")
 
 
-def _with_serial(config: Config, serial: int) -> Config:
+def with_serial(config: Config, serial: int) -> Config:
+    """The same configuration under another serial."""
     return replace(config, globals=replace(config.globals, serial_no=serial))
 
 

@@ -16,7 +16,9 @@ from app.passwd import PasswordFile
 from app.services import make_services, sentence
 from app.settings import ConsoleSettings
 from app.views import (
+    conflict,
     control,
+    drift,
     failover,
     global_settings,
     guard,
@@ -52,6 +54,8 @@ VIEWS = (
     lvs_cf,
     history,
     review,
+    conflict,
+    drift,
     guard,
     help_page,
 )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.services import Snapshot
-from lvsagent.wire import CountersInfo, PeerInfo, RealServerState, RoleInfo, State, VirtualServerState
+from lvsagent.wire import CountersInfo, PeerInfo, RealServerState, RoleInfo, State, SyncInfo, VirtualServerState
 
 UP, DOWN, WARN, IDLE = "up", "down", "warn", "idle"
 
@@ -159,6 +159,9 @@ class Header:
     both_active: str
     serial: str
     step: Badge
+    lamp: Badge | None
+    lamp_since: str
+    parted: bool
     demonstration: bool
     known: bool
     down: str
@@ -171,7 +174,23 @@ def header(snapshot: Snapshot, now: float) -> Header:
     if state is None:
         nothing = Badge("not known", IDLE)
         return Header(
-            "this router", "", nothing, "", "", None, "", "", "", nothing, demonstration=False, known=False, down=snapshot.reason, age=""
+            "this router",
+            "",
+            nothing,
+            "",
+            "",
+            None,
+            "",
+            "",
+            "",
+            nothing,
+            None,
+            "",
+            parted=False,
+            demonstration=False,
+            known=False,
+            down=snapshot.reason,
+            age="",
         )
     role, peer = state.role, state.peer
     both = bool(role.both_active_since)
@@ -186,6 +205,9 @@ def header(snapshot: Snapshot, now: float) -> Header:
         both_active=since(role.both_active_since, now),
         serial=_serial(state),
         step=last_known(_step(state), snapshot.down),
+        lamp=last_known(lit, snapshot.down) if (lit := lamp(state.sync)) else None,
+        lamp_since=since(state.sync.equal_since if state.sync.equal else state.sync.since, now),
+        parted=state.sync.state == "diverged" and not snapshot.down,
         demonstration=state.data_plane.kind == "userspace",
         known=True,
         down=snapshot.reason,
@@ -228,6 +250,24 @@ def _step(state: State) -> Badge:
     if config.in_step:
         return Badge("in step", UP, "What lvs.cf says is what the data plane has")
     return Badge("errors in lvs.cf" if config.errors else "not in step", DOWN if config.errors else WARN, config.reason)
+
+
+def lamp(sync: SyncInfo) -> Badge | None:
+    """Whether both directors have the same lvs.cf, in force on both; alone, ``None`` while everything is as it should be."""
+    if sync.state == "none":
+        return None if sync.equal or not sync.differences else Badge("drift", WARN, sync.differences[0].words)
+    if sync.state == "in_step":
+        return Badge("both alike", UP, sync.words) if sync.equal else Badge("not alike", WARN, sync.differences[0].words)
+    words = {
+        "unpaired": ("not paired", WARN),
+        "unknown": ("peer’s lvs.cf not known", WARN),
+        "behind": (f"peer behind by {sync.behind}", WARN),
+        "ahead": ("peer is ahead", WARN),
+        "diverged": ("edited on both", DOWN),
+        "refused": ("peer refuses lvs.cf", DOWN),
+    }
+    word, kind = words.get(sync.state, (sync.state, IDLE))
+    return Badge(word, kind, sync.words)
 
 
 # --- virtual servers and real servers -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import msgspec
 
 from lvsagent.wire import (
     Checks,
+    ConflictInfo,
     DiagnosticInfo,
     Events,
     FailoverRequest,
@@ -34,6 +35,8 @@ from lvsagent.wire import (
     Rehearsals,
     Revisions,
     State,
+    SyncInfo,
+    SyncRequest,
     TrialReport,
     TrialRequest,
 )
@@ -131,12 +134,30 @@ class Agent(Protocol):
         plan: str = "",
         confirm: str = "",
         guard_s: float = 0.0,
+        joins: str = "",
     ) -> Receipt:
-        """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.
+        """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.  ``joins``: the id of the other director's head that this
+        text settles a conflict with.
 
         ``plan``, ``confirm``: from the receipt of the dry run that was shown; ``guard_s``: goes back by itself unless confirmed within so
         many seconds.  Raises StaleConfig, InvalidConfig, PlanGrown, Unconfirmed, AgentRefused, AgentDown.
         """
+        ...
+
+    def sync(self) -> SyncInfo:
+        """How the other director's lvs.cf stands to this one's."""
+        ...
+
+    def sync_action(self, action: str, *, actor: str = "") -> SyncInfo:
+        """``now``, ``adopt``, ``restore`` or ``reconcile``: see ``SyncRequest``.  Raises AgentRefused, in words."""
+        ...
+
+    def conflict(self) -> ConflictInfo | None:
+        """The three texts when lvs.cf was edited on both directors; ``None`` when it was not, or theirs is not here yet."""
+        ...
+
+    def foreign_text(self) -> str:
+        """The virtual servers that lvs.cf does not name, as blocks of an lvs.cf."""
         ...
 
     def state(
@@ -285,6 +306,7 @@ class AgentClient:
         plan: str = "",
         confirm: str = "",
         guard_s: float = 0.0,
+        joins: str = "",
     ) -> Receipt:
         """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""
         headers = {
@@ -299,6 +321,8 @@ class AgentClient:
             },
             "Content-Type": "text/plain; charset=utf-8",
         }
+        if joins:
+            headers["X-Joins"] = joins
         answer = self._call(
             "PUT",
             "/v1/config" + _query({"dry_run": dry_run}),
@@ -321,6 +345,25 @@ class AgentClient:
             "sort": sort,
         }
         return _decoded(self._call("GET", "/v1/state" + _query(query)), State)
+
+    def sync(self) -> SyncInfo:
+        """How the other director's lvs.cf stands to this one's."""
+        return _decoded(self._call("GET", "/v1/sync"), SyncInfo)
+
+    def sync_action(self, action: str, *, actor: str = "") -> SyncInfo:
+        """Compare, adopt, restore or reconcile now."""
+        request = SyncRequest(action=action, actor=actor or self._actor)
+        timeout_s = max(self._timeout_s, PUT_TIMEOUT_S)
+        return _decoded(self._call("POST", "/v1/sync", body=_encoded(request), timeout_s=timeout_s), SyncInfo)
+
+    def conflict(self) -> ConflictInfo | None:
+        """The three texts of a conflict; ``None`` when there is none."""
+        answer = self._call("GET", "/v1/sync/conflict")
+        return None if answer.status == 404 else _decoded(answer, ConflictInfo)
+
+    def foreign_text(self) -> str:
+        """The virtual servers that lvs.cf does not name, as blocks of an lvs.cf."""
+        return _success(self._call("GET", "/v1/sync/foreign")).body.decode("utf-8", "surrogateescape")
 
     def events(self, *, limit: int = 20, before: int = 0) -> Events:
         """The newest events, or those before the event ``before``."""

@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _history_commands(commands)
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
+    _sync_commands(commands)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
 
@@ -158,6 +159,25 @@ def _pairing_commands(commands: Any) -> None:
         command.add_argument(
             "--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)"
         )
+
+
+def _sync_commands(commands: Any) -> None:
+    sync = _add(commands, "sync", _for_sync("sync"), "how the other director's lvs.cf stands; exit status 0 in step, 1 not, 3 no agent")
+    sync.add_argument("--now", action="store_true", help="compare first; whichever of the two is behind gets what it lacks")
+    drift = _add(commands, "drift", _for_sync("drift"), "file, running lvs.cf and table, here and there; exit status 0 alike, 1 not")
+    way = drift.add_mutually_exclusive_group()
+    way.add_argument("--adopt", dest="action", action="store_const", const="adopt", help="apply the file as it stands on the disk")
+    way.add_argument("--restore", dest="action", action="store_const", const="restore", help="write what runs back into the file")
+    way.add_argument("--reconcile", dest="action", action="store_const", const="reconcile", help="make the table what lvs.cf says, now")
+
+
+def _for_sync(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from lvsagent import ctl_sync  # noqa: PLC0415
+
+        return ctl_sync.HANDLERS[name](arguments, _agent(arguments))
+
+    return run
 
 
 def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:

@@ -16,6 +16,7 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Event,
     GuardInfo,
+    PeerPlan,
     ProcessInfo,
     RealServerState,
     Receipt,
@@ -219,10 +220,22 @@ def receipt_text(receipt: Receipt) -> str:
     lines += "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in receipt.refusals)
     if receipt.dry_run:
         lines += take_out_text(receipt.takes_out) if receipt.takes_out else ""
+        lines += _peer_plan_text(receipt.peer_plan)
         return lines + (f"plan {receipt.plan}\n" if receipt.plan else "")
     outcome = "applied" if receipt.applied else "not applied"
     became = f", revision {receipt.revision}" if receipt.revision else ""
-    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}{became}\n"
+    lines += f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}{became}\n"
+    return lines + (f"the other director: {safe(receipt.peer.words)}\n" if receipt.peer else "")
+
+
+def _peer_plan_text(plan: PeerPlan | None) -> str:
+    if plan is None:
+        return ""
+    if plan.words:
+        return f"on the other director: not known: {safe(plan.words)}\n"
+    rows = [(step.action, step.what, step.name, step.connections or "", step.detail) for step in plan.steps]
+    told = table(("ACTION", "WHAT", "NAME", "CONNECTIONS", "DETAIL"), rows, right=frozenset({3})) if rows else "nothing changes\n"
+    return f"\non {safe(plan.node)}:\n{told}" + "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in plan.refusals)
 
 
 def take_out_text(takes: TakeOutInfo) -> str:

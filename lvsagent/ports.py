@@ -29,7 +29,7 @@ class PeerUnreachable(AdapterError):
 
 
 class PeerRefused(AdapterError):
-    """The other director is there and will not: changed or unknown host key (the words name both fingerprints), wrong key, not paired."""
+    """It is there and will not: changed or unknown host key (the message names both fingerprints), wrong key, not paired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,10 @@ class Peer(Protocol):
     """The way to the other director's agent."""
 
     async def ask(self, request: bytes, timeout_s: float) -> bytes:
-        """Carry one request to the other director's agent and bring its answer.  Raises PeerUnreachable, PeerRefused."""
+        """Carry one request to the other director's agent and bring its answer.
+
+        Raises PeerUnreachable, PeerRefused (both AdapterError).
+        """
         ...
 
 

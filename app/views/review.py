@@ -84,6 +84,8 @@ class Screen:
     when the thing is gone.  ``key`` gives the key of the
     edited block in a configuration (0: outside any block), for putting findings beside fields.  ``whole`` stands in for ``change`` and
     ``form`` where the change is a whole text; ``overtaken`` is then what to say of it when lvs.cf has changed meanwhile.
+    ``make`` makes the text where that is not the writer's business alone; ``joins`` is the other director's head that it settles a
+    conflict with.
     """
 
     title: str
@@ -94,6 +96,8 @@ class Screen:
     home: str = "/virtual-servers"
     again: str = ""
     form: ScreenForm | None = None
+    make: Callable[[Basis], Draft] | None = None
+    joins: str = ""
     key: Callable[[Config], int] = field(default=lambda _config: 0)
     whole: Whole | None = None
     overtaken: str = ""
@@ -104,6 +108,8 @@ class Screen:
 
     def draft(self, basis: Basis) -> Draft | None:
         """The change on top of ``basis``; raises as ``change`` does, and ValueError for what lvs.cf has no way to say."""
+        if self.make is not None:
+            return self.make(basis)
         return self.whole.draft(basis) if self.whole else draft(basis, self.change(basis.config))
 
 
@@ -204,8 +210,8 @@ def _obstacle(screen: Screen, basis: Basis) -> ResponseReturnValue | None:
     return None
 
 
-def put(made: Draft, comment: str, asked: Safeguards) -> Receipt:
-    """Write it, with what makes that safe.  Raises what ``put_config`` raises."""
+def put(made: Draft, comment: str, asked: Safeguards, joins: str = "") -> Receipt:
+    """Write it, with what makes that safe; ``joins`` as in ``Screen``.  Raises what ``put_config`` raises."""
     return services().agent.put_config(
         made.text,
         if_match=made.basis.etag,
@@ -215,12 +221,13 @@ def put(made: Draft, comment: str, asked: Safeguards) -> Receipt:
         plan=asked.plan,
         confirm=asked.confirm,
         guard_s=asked.guard_s,
+        joins=joins,
     )
 
 
 def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
-        receipt = put(made, made.comment, safeguards(request.form))
+        receipt = put(made, made.comment, safeguards(request.form), screen.joins)
     except Unread as unread:  # the plan has grown, or takes out more than an everyday change: read it first
         return reviewed(made, unread.receipt, screen.title, screen.here, carried(screen), str(unread)), 409
     except StaleConfig as error:

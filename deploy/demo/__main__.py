@@ -176,16 +176,22 @@ def _choose_ports(wanted: Ports, claims: Claims) -> Ports:
 
 
 def _write_files(folder: Folder, before: Ports, ports: Ports) -> None:
-    """Settings anew at every start; lvs.cf only when there is none, or where a port of ours had to move."""
-    for name, node, port in zip(cluster.DIRECTORS, ("primary", "backup"), (ports.console, ports.peer_console), strict=True):
-        part = folder.of(name)
-        part.agent_toml.write_text(cluster.agent_toml(part, ports.offset, node, name))
+    """Settings anew at every start; lefty's lvs.cf when there is none, which its agent then brings to righty's; either one where a port of
+    ours had to move."""
+    parts = [folder.of(name) for name in cluster.DIRECTORS]
+    nodes, consoles = ("primary", "backup"), (ports.console, ports.peer_console)
+    for part, other, node, port in zip(parts, reversed(parts), nodes, consoles, strict=True):
+        part.agent_toml.write_text(cluster.agent_toml(part, ports.offset, node, part.path.name, other))
         part.console_toml.write_text(cluster.console_toml(part, port))
-    if not folder.lvs_cf.exists():
-        folder.lvs_cf.write_text(cluster.first_lvs_cf(ports.web, ports.heartbeat))
+    first = parts[0].lvs_cf
+    if folder.lvs_cf.exists() and not first.exists():  # an earlier version's, which both read
+        folder.lvs_cf.rename(first)
+    if not any(part.lvs_cf.exists() for part in parts):
+        first.write_text(cluster.first_lvs_cf(ports.web, ports.heartbeat))
     elif (ports.web, ports.heartbeat) != (before.web, before.heartbeat):
-        text = folder.lvs_cf.read_bytes().decode("utf-8", "surrogateescape")
-        folder.lvs_cf.write_bytes(cluster.moved(text, before, ports).encode("utf-8", "surrogateescape"))
+        for path in (part.lvs_cf for part in parts if part.lvs_cf.exists()):
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+            path.write_bytes(cluster.moved(text, before, ports).encode("utf-8", "surrogateescape"))
 
 
 def _make_keys(folder: Folder) -> None:
@@ -342,7 +348,7 @@ def _welcome(folder: Folder, ports: Ports, password: str) -> str:
     return f"""{consoles}
                    {login}
   {"Virtual server":<16} {ports.virtual_url}  once http and its real servers are activated{servers}
-  {"lvs.cf":<16} {folder.lvs_cf}  read by both directors
+  {"lvs.cf":<16} {folder.of("lefty").lvs_cf}  and righty’s beside it, kept the same
 
 Requests going round:   for i in 1 2 3 4 5 6; do curl {ports.virtual_url}; done
 Killing a director:     kill -9 $(cat {folder.of("lefty").agent_pid})

@@ -117,7 +117,7 @@ class Ports:
 class Folder:
     """The folder that keeps the demonstration's state between runs, and the files in it.
 
-    ``of`` gives the part of one director.  Both read one lvs.cf and one password, as if they had been copied, which real directors do.
+    ``of`` gives the part of one director.  Each has its own lvs.cf, which the two agents keep the same; the password they share.
     """
 
     path: Path
@@ -135,8 +135,8 @@ class Folder:
 
     @property
     def lvs_cf(self) -> Path:
-        """The configuration."""
-        return self.common / "lvs.cf"
+        """This director's configuration."""
+        return self.path / "lvs.cf"
 
     @property
     def heartbeat_key(self) -> Path:
@@ -224,8 +224,12 @@ def _moved_server(server: RealServer, before: Ports, now: Ports) -> RealServer:
     return replace(server, port=now.web) if ours else server
 
 
-def agent_toml(folder: Folder, offset: int, node: str = "primary", name: str = "") -> str:
-    """The agent's settings: the demonstration data plane, this user's own group, checks as nobody when root starts it."""
+def agent_toml(folder: Folder, offset: int, node: str = "primary", name: str = "", peer: Folder | None = None) -> str:
+    """The agent's settings: the demonstration data plane, this user's own group, checks as nobody when root starts it.
+
+    ``peer`` is the other director's part: its agent's socket stands in for ssh.
+    """
+    way = f"peer_socket = {_quoted(peer.runtime / 'agent.sock')}\n" if peer else ""
     return f"""\
 # Written by the demonstration at every start.
 lvs_cf = {_quoted(folder.lvs_cf)}
@@ -239,7 +243,7 @@ heartbeat_key_file = {_quoted(folder.heartbeat_key)}
 socket_group = {_quoted(_own_group())}
 check_user = "nobody"
 program_dirs = [{_quoted(folder.common / "programs")}]
-"""
+{way}"""
 
 
 def console_toml(folder: Folder, port: int) -> str:

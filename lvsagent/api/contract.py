@@ -13,6 +13,7 @@ from lvsagent.core.revisions import Revision
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
+    ConflictInfo,
     DiagnosticInfo,
     Events,
     FailoverRequest,
@@ -27,6 +28,8 @@ from lvsagent.wire import (
     RevisionInfo,
     Revisions,
     State,
+    SyncInfo,
+    SyncRequest,
     TrialReport,
     TrialRequest,
 )
@@ -81,6 +84,16 @@ class Service(Protocol):
     async def revision(self, number: int) -> RevisionInfo: ...
 
     async def revision_text(self, number: int) -> ConfigFile: ...
+
+    async def peer(self, line: bytes) -> bytes: ...
+
+    def sync(self) -> SyncInfo: ...
+
+    async def sync_action(self, request: SyncRequest) -> SyncInfo: ...
+
+    def conflict(self) -> ConflictInfo: ...
+
+    def foreign_text(self) -> str: ...
 
     def state(self, question: Question) -> State: ...
 

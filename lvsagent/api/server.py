@@ -11,6 +11,7 @@ import contextlib
 import grp
 import logging
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ from lvsagent.api.contract import (
     Unread,
     Write,
 )
+from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
 
@@ -169,6 +171,7 @@ class ApiServer:
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
+            *sync_routes(self._service),
             web.get("/v1/pairing", self._get_pairing),
             web.post("/v1/pairing", self._post_pairing),
         ]
@@ -203,6 +206,7 @@ class ApiServer:
             confirm=_text(request, "confirm")[:TEXT_LIMIT],
             guard_s=_guard_s(_text(request, "guard")),
             origin=origin,
+            other_parent=_joined(request),
         )
         receipt = await self._service.put(write)
         return _json(200, receipt, {"ETag": f'"{receipt.etag}"'})
@@ -351,6 +355,14 @@ def _tags(header: str) -> list[str]:
 def _text(request: web.Request, name: str) -> str:
     """A word beside the body: as a header (percent-encoded) or in the query."""
     return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
+
+
+def _joined(request: web.Request) -> str:
+    """The head of the other director that a text settles a conflict with."""
+    text = request.headers.get("X-Joins", "")
+    if text and not re.fullmatch("[0-9a-f]{64}", text):
+        raise BadRequest("X-Joins is the id of a revision")
+    return text
 
 
 def _guard_s(text: str) -> float:

@@ -23,7 +23,7 @@ from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import BACKUP, PRIMARY, identify
+from lvsagent.core.identity import ACTIVE, BACKUP, PRIMARY, identify, redundancy_wanted
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
@@ -41,7 +41,10 @@ from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.safety import Safety
+from lvsagent.lvsd.sync import Sync, Way
+from lvsagent.lvsd.sync_home import SyncHome
 from lvsagent.lvsd.traffic import Traffic
+from lvsagent.lvsd.way import PeerWay
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
 from lvsagent.settings import AgentSettings
@@ -73,13 +76,18 @@ class OnDisk:
 class Director:
     """One director's lvs.cf at work."""
 
-    def __init__(self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None) -> None:
+    def __init__(
+        self, settings: AgentSettings, plane: Ipvs, clock: Clock, files: ConfigFilesOnDisk | None = None, way: Way | None = None
+    ) -> None:
+        """``way`` to the other director: the one that the settings and the pairing lead to, unless it is given."""
         self.settings = settings
         self.clock = clock
         self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
         self.events = EventLog(settings.state_dir / "events.jsonl", clock)
-        node = settings.name or socket.gethostname()
-        self.history = History(SqliteRevisions(settings.state_dir / "history.db"), self.events, clock, node)
+        self.node = settings.name or socket.gethostname()
+        store = SqliteRevisions(settings.state_dir / "history.db")
+        self.history = History(store, self.events, clock, self.node)
+        self.both = SyncHome(self)
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
@@ -89,7 +97,10 @@ class Director:
         self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
+        self.pulse.on_state = self._pulse_spoke
         self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
+        self.way = PeerWay(settings, self.pairing.keys)
+        self.sync = Sync(self.both, store, clock, self.events, settings.state_dir / "peer-standing.json", way or self.way)
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -163,6 +174,7 @@ class Director:
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
         await self.pairing.close()
+        await self.way.close()
         if planned:
             await self.gate.finish(self.keeper.open_connections)
             await self.keeper.withdraw()
@@ -215,7 +227,13 @@ class Director:
                 await self.safety.check(candidate, self.running, write, self._preview)
                 async with self.guard.over(candidate, current, write):
                     receipt = await self._accept(candidate, current, write)
+        if write.dry_run and write.origin != "peer":
+            receipt = msgspec.structs.replace(receipt, peer_plan=await self.both.peer_plan(write.data))
         return _timed(receipt, self.clock.now() - began)
+
+    async def reconcile(self) -> None:
+        """Put the table right, now."""
+        self._note(await self.keeper.reconcile())
 
     async def look_at_disk(self, *, again: bool = False) -> None:
         """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
@@ -284,6 +302,7 @@ class Director:
         self.disk = disk
         await self._take_over(configuration)
         made = await self._keep_history()
+        self.sync.moved()
         ours = made is None and not self.history.behind  # accepted, and then it was not known whether it was written
         how = "written after all" if ours else "edited outside the console"
         changes = await asyncio.to_thread(changes_of, before.config, configuration.config)
@@ -335,7 +354,9 @@ class Director:
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
-        made = await self._replace(candidate, current, write) if written or write.revision else None
+        made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
+        self.way.use(candidate)
+        peer = await self.sync.accepted(wait=self.pulse.last_role == ACTIVE) if made else None
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._take_over(candidate)
@@ -345,7 +366,8 @@ class Director:
         else:
             self._in_background(self.history.ended(made, refused))
             comment = f" ({write.comment})" if write.comment else ""
-            message = f"lvs.cf accepted, serial {candidate.serial}: {_line(made.changes)}{comment}"
+            how = f"taken from the other director, where it was accepted on {write.revision.node}" if write.revision else "accepted"
+            message = f"lvs.cf {how}, serial {candidate.serial}: {_line(made.changes)}{comment}"
             self.events.add("config", "info", message, actor=write.actor)
         return Receipt(
             etag=candidate.file.etag,
@@ -358,6 +380,7 @@ class Director:
             diagnostics=list(candidate.diagnostics),
             previous_etag=current.etag if written and current.exists else "",
             revision=made.number if made else 0,
+            peer=self.sync.receipt(peer.waited_s) if peer else None,
         )
 
     async def _replace(self, candidate: Configuration, current: ConfigFile, write: Write) -> KeptRevision:
@@ -391,6 +414,8 @@ class Director:
         self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
+        self.sync.redundant = redundancy_wanted(configuration.config.globals)
+        self.way.use(configuration)
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))
@@ -427,6 +452,11 @@ class Director:
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         addresses = [address for host in hosts if host and (address := resolved.get(host) or ip_of(host))]
         return identify(self.settings.node, settings, [address for address in addresses if is_local(address)], resolved)
+
+    def _pulse_spoke(self) -> None:
+        self.pair.follow_role()
+        if self.pulse.state is not None:
+            self.sync.heard(alive=self.pulse.state.peer.state == "alive", serial=self.pulse.state.peer.serial)
 
     def _pulse_said(self, event: PulseEvent) -> None:
         self.events.add(event.kind, event.severity, event.message, subject=event.subject, at=event.at)

@@ -64,6 +64,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             director.supervisor.channel.run(),
             director.pulse.channel.run(),
             director.nanny.channel.run(),
+            director.sync.run(),
             _rounds(director, clock, settings.reconcile_interval),
             _whenever(director.health_changed, director, director.settle),
             _whenever(reread, director, lambda: _read_again(director)),

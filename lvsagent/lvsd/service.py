@@ -14,6 +14,7 @@ from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
+    ConflictInfo,
     Events,
     FailoverRequest,
     GuardInfo,
@@ -27,6 +28,8 @@ from lvsagent.wire import (
     RevisionInfo,
     Revisions,
     State,
+    SyncInfo,
+    SyncRequest,
     TrialReport,
     TrialRequest,
 )
@@ -54,7 +57,29 @@ class LvsdService:
 
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
+        if write.other_parent and write.other_parent != self._director.sync.joinable():
+            raise Unavailable("the other director's lvs.cf is another one by now: look at both again; nothing was written")
         return await self._director.put(write)
+
+    async def peer(self, line: bytes) -> bytes:
+        """A request of the other director."""
+        return await self._director.sync.answer(line)
+
+    def sync(self) -> SyncInfo:
+        """How the other director's lvs.cf stands to this one's."""
+        return self._director.both.info()
+
+    async def sync_action(self, request: SyncRequest) -> SyncInfo:
+        """Compare, adopt, restore, reconcile."""
+        return await self._director.both.act(request)
+
+    def conflict(self) -> ConflictInfo:
+        """The three texts of a conflict."""
+        return self._director.both.conflict()
+
+    def foreign_text(self) -> str:
+        """What lvs.cf does not name, as blocks of an lvs.cf."""
+        return self._director.both.foreign_text()
 
     async def history(self, limit: int, before: int) -> Revisions:
         """A page of revisions, newest first."""
@@ -110,6 +135,7 @@ class LvsdService:
 
     def pairing(self) -> PairingInfo:
         """Whom this director is paired with."""
+        self._director.pairing.last_contact_at = self._director.sync.answered_at
         return self._director.pairing.info()
 
     async def pair(self, request: PairingRequest) -> PairingInfo:

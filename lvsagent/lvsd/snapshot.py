@@ -82,6 +82,7 @@ class Snapshot:
                 ForeignService(service=str(key), scheduler=entry.service.scheduler, servers=len(entry.servers))
                 for key, entry in director.keeper.foreign()[:MOST_FOREIGN]
             ],
+            sync=director.both.info(),
             guard=director.guard.info(),
         )
 
@@ -313,6 +314,8 @@ class Snapshot:
     def _alerts(self) -> Iterator[Alert]:
         director = self._director
         yield from redundancy_alerts(director.running.config.globals, director.identity, director.pulse.state)
+        if director.sync.state in ("diverged", "refused"):
+            yield Alert(severity="error", code=director.sync.state, message=director.sync.words())
         if director.disk.reason:
             severity = "error" if director.disk.exists else "warning"
             code = "config-errors" if director.disk.exists else "config-missing"

@@ -19,6 +19,13 @@ from lvsagent.wire.rehearsals import Rehearsal as Rehearsal
 from lvsagent.wire.rehearsals import RehearsalRequest as RehearsalRequest
 from lvsagent.wire.rehearsals import Rehearsals as Rehearsals
 from lvsagent.wire.rehearsals import RunningRehearsal as RunningRehearsal
+from lvsagent.wire.sync import ConflictInfo as ConflictInfo
+from lvsagent.wire.sync import ConflictText as ConflictText
+from lvsagent.wire.sync import Difference as Difference
+from lvsagent.wire.sync import Fingerprints as Fingerprints
+from lvsagent.wire.sync import PeerReceipt as PeerReceipt
+from lvsagent.wire.sync import SyncInfo as SyncInfo
+from lvsagent.wire.sync import SyncRequest as SyncRequest
 
 # --- the configuration ---------------------------------------------------------------------------------------------------------
 
@@ -52,6 +59,15 @@ class RefusalInfo(Wire, frozen=True):
     reason: str
 
 
+class PeerPlan(Wire, frozen=True):
+    """What an lvs.cf would do on the other director; ``words`` says why that is not known (``""``: it is)."""
+
+    node: str = ""
+    steps: list[PlanStep] = []
+    refusals: list[RefusalInfo] = []
+    words: str = ""
+
+
 class Receipt(Wire, frozen=True):
     """The answer to a PUT of lvs.cf.  With ``dry_run`` nothing was written and ``etag`` is that of the file as it stands."""
 
@@ -67,6 +83,10 @@ class Receipt(Wire, frozen=True):
     duration_s: float = 0.0
     revision: int = 0
     """The number of the revision this became; 0: none (a dry run, or nothing was written)."""
+    peer: PeerReceipt | None = None
+    """What became of it on the other director by now; ``None``: there is none, or nothing was written."""
+    peer_plan: PeerPlan | None = None
+    """With ``dry_run``: what it would do on the other director; ``None``: there is none."""
     plan: str = ""
     """Of a dry run: the fingerprint of the plan, for the PUT that follows (see ``lvsagent.core.plan_prints``)."""
     takes_out: TakeOutInfo | None = None
@@ -324,6 +344,7 @@ class State(Wire, frozen=True):
     counters: CountersInfo
     alerts: list[Alert]
     foreign: list[ForeignService] = []
+    sync: SyncInfo = SyncInfo()
     guard: GuardInfo | None = None
 
 

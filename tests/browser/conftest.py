@@ -69,8 +69,8 @@ class Demo:
 
     @property
     def lvs_cf(self) -> Path:
-        """The file that everything is about."""
-        return self.folder / "lvs.cf"
+        """The file that everything is about, as lefty has it."""
+        return self.folder / "lefty" / "lvs.cf"
 
     def ask(self, times: int = 1) -> Counter[str]:
         """Real requests through the VIP: who answered how often."""
@@ -224,7 +224,13 @@ def visitor(chromium: Browser, demo: Demo) -> Iterator[Visitor]:
 def activate_everything(folder: Path) -> None:
     """The tutorial's end state from the start."""
     text = cluster.first_lvs_cf(cluster.USUAL_WEB_PORT, cluster.USUAL_HEARTBEAT_PORT)
-    (folder / "lvs.cf").write_text(text.replace(" active = 0", " active = 1"))
+    first_lvs_cf(folder, text.replace(" active = 0", " active = 1"))
+
+
+def first_lvs_cf(folder: Path, text: str) -> None:
+    """What lefty has before the first start; righty gets it from there."""
+    (folder / "lefty").mkdir(exist_ok=True)
+    (folder / "lefty" / "lvs.cf").write_text(text)
 
 
 @pytest.fixture(scope="package")

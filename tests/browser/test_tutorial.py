@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.lvscf import load
 from deploy.demo import cluster
-from tests.browser.conftest import Demo, Visitor, activate_everything, running_demo, visiting
+from tests.browser.conftest import Demo, Visitor, activate_everything, first_lvs_cf, running_demo, visiting
 from tests.waiting import until
 
 ONLY_THE_DIRECTOR = "serial_no = 1\nprimary = 127.0.0.1\nservice = lvs\nnetwork = nat\n"
@@ -81,7 +81,7 @@ def test_the_provided_cluster_is_activated_spreads_requests_loses_a_server_and_g
 
 def test_the_cluster_is_built_by_hand_from_a_file_that_only_names_the_director(chromium: Browser) -> None:
     def only_the_director(folder: Path) -> None:
-        (folder / "lvs.cf").write_text(ONLY_THE_DIRECTOR)
+        first_lvs_cf(folder, ONLY_THE_DIRECTOR)
 
     with running_demo(only_the_director) as demo, visiting(chromium, demo.console_url, demo.password) as visitor:
         page = visitor.page

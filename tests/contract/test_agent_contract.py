@@ -290,3 +290,28 @@ def test_a_guarded_change_goes_back_when_asked_as_a_new_serial(agent: Agent) -> 
     guard = agent.state().guard
     assert guard is not None
     assert guard.reason == "piranha asked for it"
+
+
+# --- the other director ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lone_director_has_nobody_to_be_in_step_with(agent: Agent) -> None:
+    info = agent.sync()
+    assert (info.state, info.peer, info.equal) == ("none", None, True)
+    assert agent.state().sync.state == "none"
+    assert agent.conflict() is None
+    receipt = agent.put_config(CHANGED, if_match=agent.config().etag)
+    assert receipt.peer is None
+
+
+def test_an_action_that_is_none_is_refused_in_words(agent: Agent) -> None:
+    with pytest.raises(AgentRefused, match="now, adopt, restore, reconcile"):
+        agent.sync_action("format")
+    assert agent.sync_action("now").state == "none"
+
+
+def test_a_text_that_joins_nothing_is_refused(agent: Agent) -> None:
+    before = agent.config()
+    with pytest.raises(AgentRefused, match="another one by now"):
+        agent.put_config(CHANGED, if_match=before.etag, joins="f" * 64)
+    assert agent.config() == before

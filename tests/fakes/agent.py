@@ -2,6 +2,7 @@
 
 It behaves: real ETags, stale and invalid writes refused, the previous text kept for UNDO, a state derived from the configuration.  A test
 turns its knobs: ``down``, ``mark_down(…)``, ``connections(…)``, ``alert(…)``, ``event(…)``, ``passive``, ``userspace``, ``refusals``.
+``travels()`` and ``parts()`` say how the other director's lvs.cf stands.
 ``edit_outside`` makes a hand edit a revision, ``many_revisions``, ``thin`` and ``outcome`` give the history its other looks.
 ``pair()`` makes it one of two directors: ``failover`` then moves the role, ``peer_dies()`` and ``both_active()`` do what they say.
 """
@@ -29,17 +30,23 @@ from lvsagent.wire import (
     CheckInfo,
     Checks,
     ConfigState,
+    ConflictInfo,
+    ConflictText,
     CountersInfo,
     DataPlaneState,
     DiagnosticInfo,
+    Difference,
     Event,
     Events,
+    Fingerprints,
     ForeignService,
     GuardInfo,
     HeartbeatLinkInfo,
     PairingInfo,
     PairingRequest,
     PeerInfo,
+    PeerPlan,
+    PeerReceipt,
     PlanStep,
     ProcessInfo,
     RealServerState,
@@ -53,6 +60,7 @@ from lvsagent.wire import (
     RoleInfo,
     RunningRehearsal,
     State,
+    SyncInfo,
     TakeOutInfo,
     TrialReport,
     TrialRequest,
@@ -168,6 +176,13 @@ class FakeAgent:
     """The names of the methods called, in order."""
     actors: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    sync_now: SyncInfo = field(default_factory=SyncInfo)
+    """How the other director's lvs.cf stands to this one's; ``travels()`` and ``parts()`` make it so."""
+    sync_asked: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    """What ``joins`` said in every accepted change that joined something."""
+    foreign_blocks: str = ""
+    conflict_now: ConflictInfo | None = None
     safety: FakeSafety = field(default_factory=FakeSafety)
     """Plans that grow, large changes, and the guard."""
 
@@ -290,6 +305,42 @@ class FakeAgent:
         self.both_active_since = self.wall() - 3
         self.peer = msgspec.structs.replace(self.peer, role="active")
 
+    def travels(self, state: str = "in_step", *, behind: int = 0, words: str = "", differences: tuple[Difference, ...] = ()) -> None:
+        """The two are paired for lvs.cf, and this is how they stand."""
+        etag = etag_of(self.text)
+        here = Fingerprints(file=etag, applied=etag, serial=self.config_now.globals.serial_no, table="7" * 64, table_read="7" * 64)
+        equal = state == "in_step" and not differences
+        there = here if state == "in_step" else msgspec.structs.replace(here, file="8" * 64, applied="8" * 64, serial=here.serial - behind)
+        self.sync_now = SyncInfo(
+            state=state,
+            words=words or f"righty: {state}",
+            since=self.wall() - 90,
+            reachable=state != "unknown",
+            answered_at=self.wall() - 1,
+            behind=behind,
+            peer_node="righty",
+            here=here,
+            peer=None if state == "unknown" else there,
+            equal=equal,
+            equal_since=self.wall() - 90 if equal else 0.0,
+            differences=list(differences),
+        )
+
+    def parts(self, base: str, there: str) -> None:
+        """lvs.cf was edited here and on righty since it said ``base``."""
+        words = "lvs.cf was edited here and on righty while they were apart: both are kept, and neither is overwritten"
+        found = Difference(code="diverged", words="lvs.cf was edited on both directors while they were apart", since=self.wall() - 90)
+        self.travels("diverged", words=words, differences=(found,))
+        self.conflict_now = ConflictInfo(
+            base=self._version(base, "", "lefty"), here=self._version(self.text, "a", self.host), there=self._version(there, "b", "righty")
+        )
+
+    def _version(self, text: str, letter: str, node: str) -> ConflictText:
+        serial = self._load(text).config.globals.serial_no
+        etag = etag_of(text)
+        data = text.encode("utf-8", "surrogateescape")
+        return ConflictText(head=(letter or "0") * 64, etag=etag, serial=serial, node=node, actor="ann", at=self.wall() - 300, text=data)
+
     @property
     def config_now(self) -> Config:
         """What lvs.cf means now."""
@@ -316,6 +367,25 @@ class FakeAgent:
         found = next(((info, text) for info, text in self._revisions if info.number == number and info.kept), None)
         return None if found is None else ConfigText(found[1], etag_of(found[1]))
 
+    def sync(self) -> SyncInfo:
+        self._reach("sync")
+        return self.sync_now
+
+    def sync_action(self, action: str, *, actor: str = "") -> SyncInfo:
+        self._reach("sync_action")
+        if action not in {"now", "adopt", "restore", "reconcile"}:
+            raise AgentRefused("bad_request", f"action is one of now, adopt, restore, reconcile, not {action}")
+        self.sync_asked.append(action)
+        return self.sync_now
+
+    def conflict(self) -> ConflictInfo | None:
+        self._reach("conflict")
+        return self.conflict_now
+
+    def foreign_text(self) -> str:
+        self._reach("foreign_text")
+        return self.foreign_blocks
+
     def put_config(
         self,
         text: str,
@@ -328,6 +398,7 @@ class FakeAgent:
         plan: str = "",
         confirm: str = "",
         guard_s: float = 0.0,
+        joins: str = "",
     ) -> Receipt:
         self._reach("put_config")
         before = etag_of(self.text)
@@ -338,6 +409,8 @@ class FakeAgent:
         errors = sum(one.severity is Severity.ERROR for one in found.diagnostics)
         if errors:
             raise InvalidConfig(f"lvs.cf would have {errors} errors.", diagnostics)
+        if joins and (self.conflict_now is None or joins != self.conflict_now.there.head):
+            raise AgentRefused("unavailable", "the other director's lvs.cf is another one by now: look at both again; nothing was written")
         steps = [*(_step(change.words) for change in diff(self.config_now, found.config)), *self.safety.grows]
         refusals, serial = list(self.refusals), found.config.globals.serial_no
         receipt = Receipt(
@@ -351,6 +424,7 @@ class FakeAgent:
             diagnostics=diagnostics,
             previous_etag=before,
             duration_s=0.012,
+            peer_plan=PeerPlan(node="righty", steps=steps) if dry_run and self.sync_now.state == "in_step" else None,
         )
         shown = _shown(receipt, before, self.safety.show(steps), self.safety.takes_out(self.config_now, found.config))
         if dry_run:
@@ -365,7 +439,21 @@ class FakeAgent:
         self._previous, self.text, self.exists = self.text, text, True
         self._remember(serial, actor, origin or "console", comment, changes)
         self.event("config", f"serial {serial} accepted: {comment}", actor=actor, at=self.wall())
-        return msgspec.structs.replace(receipt, revision=len(self._revisions))
+        if joins:
+            self.joined.append(joins)
+            self.conflict_now = None
+        if self.sync_now.state in {"in_step", "diverged"}:
+            self.travels()
+        return msgspec.structs.replace(receipt, revision=len(self._revisions), peer=self._peer_receipt())
+
+    def _peer_receipt(self) -> PeerReceipt | None:
+        now = self.sync_now
+        if now.state == "none":
+            return None
+        if now.state == "in_step":
+            words = f"applied on {now.peer_node}, serial {now.here.serial}"
+            return PeerReceipt(state="applied", words=words, etag=now.here.applied, serial=now.here.serial, waited_s=0.02)
+        return PeerReceipt(state=now.state, words=now.words, behind=now.behind)
 
     def state(
         self, *, virtual: str = "", search: str = "", page: int = 1, per_page: int = 50, servers: bool = False, sort: str = ""
@@ -395,6 +483,7 @@ class FakeAgent:
             counters=_sum([one.counters for one in everyone]),
             alerts=list(self.alerts),
             foreign=list(self.foreign),
+            sync=self.sync_now,
             guard=self.safety.info(self.wall()),
         )
 

@@ -162,7 +162,7 @@ class TestFromAFreshClone:
 
     @pytest.mark.skipif(not AS_ROOT, reason="only root can take the network away")
     def test_the_second_run_needs_no_network_keeps_its_state_and_shows_no_password(self, checkout: Path) -> None:
-        lvs_cf = checkout / "var/lvs.cf"
+        lvs_cf = checkout / "var/lefty/lvs.cf"
         lvs_cf.write_text(lvs_cf.read_text().replace("scheduler = rr", "scheduler = wlc"))
         with Run(checkout, (*WITHOUT_NETWORK, *AS_NOBODY)) as run:
             run.ready()
@@ -236,7 +236,7 @@ class TestFromAFreshClone:
                 record = run.ready()
                 now = record["ports"]["web"]  # type: ignore[index]
                 assert now != before
-                assert (checkout / "var/lvs.cf").read_text().count(f"port = {now}") == 3
+                assert (checkout / "var/lefty/lvs.cf").read_text().count(f"port = {now}") == 3
                 run.press_ctrl_c()
                 run.wait_until_nothing_is_left()
 

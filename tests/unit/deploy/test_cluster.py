@@ -75,15 +75,14 @@ def test_the_settings_files_are_read_by_the_programs_they_are_for() -> None:
     assert tomllib.loads(agent_toml(folder, 0))["userspace_port_offset"] == 0
 
 
-def test_two_directors_share_lvs_cf_and_the_password_and_nothing_else() -> None:
+def test_two_directors_share_the_password_and_nothing_else_and_each_has_the_way_to_the_other() -> None:
     folder = Folder(Path("/tmp/var"), Path("/tmp/run"))  # noqa: S108 -- nothing is made there
-    lefty, righty = (
-        parse_agent(agent_toml(folder.of(name), 8000, node, name)) for name, node in (("lefty", "primary"), ("righty", "backup"))
-    )
+    pairs = (("lefty", "primary", "righty"), ("righty", "backup", "lefty"))
+    lefty, righty = (parse_agent(agent_toml(folder.of(name), 8000, node, name, folder.of(other))) for name, node, other in pairs)
     assert (lefty.name, lefty.node, righty.name, righty.node) == ("lefty", "primary", "righty", "backup")
-    assert lefty.lvs_cf == righty.lvs_cf == folder.lvs_cf
+    assert (lefty.peer_socket, righty.peer_socket) == (righty.agent_socket, lefty.agent_socket)
     assert folder.of("lefty").password == folder.of("righty").password == folder.password
-    for one in ("state_dir", "runtime_dir", "heartbeat_key_file"):
+    for one in ("lvs_cf", "state_dir", "runtime_dir", "heartbeat_key_file"):
         assert getattr(lefty, one) != getattr(righty, one), one
 
 

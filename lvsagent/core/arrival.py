@@ -1,0 +1,60 @@
+"""Revisions as they come from the other director: whether they are what they say they are.
+
+Pure.  Nothing about the sender is believed: every id is worked out again, every text is held against its ETag, and each revision must
+follow on one that is here or on one before it in the same message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lvsagent.core.revisions import ORIGINS, Revision, linked
+
+TEXT_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One revision and its text (``None``: not kept where it came from)."""
+
+    revision: Revision
+    text: bytes | None
+
+
+def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most: int, largest_bytes: int) -> str:
+    """Why these cannot be taken, in words; ``""`` when they can.
+
+    ``known``: whether a revision's id is here.  ``most`` revisions, each text at most ``largest_bytes``.
+    """
+    if not arrivals:
+        return "no revision was sent"
+    if len(arrivals) > most:
+        return f"{len(arrivals)} revisions are more than the {most} that one message may hold"
+    if arrivals[-1].text is None:
+        return "the text of the newest revision was not sent"
+    before: set[str] = set()
+    for arrival in arrivals:
+        if words := _wrong(arrival, largest_bytes):
+            return f"revision {arrival.revision.id[:12]} {words}"
+        parents = (arrival.revision.parent, arrival.revision.other_parent)
+        if any(each and each not in before and not known(each) for each in parents):
+            return f"revision {arrival.revision.id[:12]} follows on one that is not known here"
+        before.add(arrival.revision.id)
+    return ""
+
+
+def _wrong(arrival: Arrival, largest_bytes: int) -> str:
+    revision, text = arrival.revision, arrival.text
+    if max(len(each) for each in (revision.node, revision.actor, revision.comment)) > TEXT_LIMIT:
+        return f"has a text of more than {TEXT_LIMIT} characters"
+    if revision.origin not in ORIGINS:
+        return "has an origin that this version does not know"
+    if not linked(revision):
+        return "does not have the id that its content leads to"
+    if text is None:
+        return ""
+    if len(text) > largest_bytes:
+        return f"has a text of more than {largest_bytes // 1024} KiB"
+    return "" if hashlib.sha256(text).hexdigest() == revision.etag else "does not have the text that its ETag speaks of"

@@ -1,0 +1,315 @@
+"""One conversation with the other director: what is sent, what is believed of an answer, and what is answered to its requests.
+
+Owns the messages and the checks on everything that comes in.  When to speak is ``sync``'s; writing lvs.cf is the director's.  Nothing is
+taken but a line of revisions that ours is part of, as git takes a push.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+import msgspec
+
+from lvsagent.api.contract import Invalid, Refused, Stale
+from lvsagent.core.arrival import Arrival, objection
+from lvsagent.core.lineage import compare, includes, recent
+from lvsagent.core.revisions import KeptRevision, Parents, Revision, ancestors, missing, parents_of
+from lvsagent.core.sync import Answered, Barred, Event, NotTaken, Unreachable
+from lvsagent.ports import AdapterError, Peer, PeerRefused, PeerUnreachable, RevisionStore
+from lvsagent.wire import RefusalInfo
+from lvsagent.wire.peer import (
+    LARGEST_MESSAGE_BYTES,
+    LARGEST_TEXT_BYTES,
+    MOST_KNOWN,
+    MOST_REVISIONS,
+    TEXTS_BYTES,
+    Answer,
+    Applied,
+    Diverged,
+    Fetch,
+    Greeting,
+    Hello,
+    InvalidThere,
+    PlanHere,
+    Planned,
+    Push,
+    RefusedThere,
+    Request,
+    Sent,
+    SentRevision,
+    Standing,
+)
+
+HELLO_S = 5.0
+PUSH_S = 30.0
+"""A large lvs.cf is read and applied there before the answer comes."""
+PLAN_S = 1.5
+"""Somebody waits for the page."""
+
+
+class Home(Protocol):
+    """What a conversation needs of the director."""
+
+    def standing(self, head: str, head_etag: str) -> Standing:
+        """Where this director stands; its newest revision's id and the ETag of its text are given."""
+        ...
+
+    async def take_in(self, line: Sequence[Arrival], head: str) -> list[RefusalInfo]:
+        """Make the last of ``line`` our lvs.cf, on top of ``head``; the others become history.  Raises Refused: nothing was written."""
+        ...
+
+    async def keep(self, line: Sequence[Arrival]) -> None:
+        """Keep revisions that are not ours to follow.  Raises AdapterError."""
+        ...
+
+    async def join(self, other: str) -> None:
+        """The same text once more, as what follows on our head and on ``other``.  Raises Refused, AdapterError."""
+        ...
+
+    async def plan(self, text: bytes) -> Planned:
+        """What a text would do here.  Raises Refused."""
+        ...
+
+
+class Exchange:
+    """Both ends of the conversation."""
+
+    def __init__(self, home: Home, store: RevisionStore) -> None:
+        self._home = home
+        self._store = store
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._newest = 0
+        self.theirs: Standing | None = None
+        """Where the other director stood when it last answered or asked."""
+
+    # --- what is known -------------------------------------------------------------------------------------------------------
+
+    def head(self) -> tuple[str, str]:
+        """(id, ETag) of our newest revision; empty when there is none.  Raises AdapterError."""
+        head = self._store.head()
+        self._follow(head)
+        return (head.revision.id, head.revision.etag) if head else ("", "")
+
+    @property
+    def parents(self) -> Parents:
+        """Every revision known here; as of the last ``head()``."""
+        return self._parents
+
+    def standing(self) -> Standing:
+        """Where we stand."""
+        return self._home.standing(*self.head())
+
+    def compared(self, peer_has_ours: bool | None = None) -> Answered:
+        """How the other director, as it last stood, compares to us now.  Raises LookupError when it has never answered.
+
+        ``peer_has_ours`` is its own word, if it has given it.  While its head is not known here and it has not, it counts as ahead: either
+        way what it has is to be fetched.
+        """
+        there = self.theirs
+        if there is None:
+            raise LookupError("the other director has not answered yet")
+        here = self.head()
+        kept = there.head in ("", *self._parents)
+        if not peer_has_ours:
+            peer_has_ours = includes(there.head, here[0], self._parents) if kept else peer_has_ours is None
+        relation = compare(
+            here,
+            (there.head, there.head_etag),
+            peer_has_ours=peer_has_ours,
+            we_have_theirs=includes(here[0], there.head, self._parents),
+        )
+        behind = len(missing(self._parents, here[0], ancestors(self._parents, there.head)))
+        return Answered(there.head, relation, behind, kept)
+
+    def _follow(self, head: KeptRevision | None) -> None:
+        """Learn what is new in the store; a history that has begun afresh is read anew."""
+        if head is None or head.number < self._newest:
+            self._parents, self._newest = {}, 0
+        if head is None or head.revision.id in self._parents:
+            return
+        if not self._parents:
+            self._parents = dict(self._store.parents())
+        self._newest = head.number
+        left = [head.revision.id]
+        while left:
+            each = left.pop()
+            found = None if each in self._parents else self._store.by_id(each)
+            if found:
+                self._parents[each] = parents_of(found.revision)
+                left.extend(self._parents[each])
+
+    # --- asking --------------------------------------------------------------------------------------------------------------
+
+    async def greet(self, peer: Peer) -> Event:
+        """Compare."""
+        return await self._asked(peer, Hello(standing=self.standing()), HELLO_S)
+
+    async def push(self, peer: Peer) -> Event:
+        """Give it what it lacks."""
+        expected = self.theirs.head if self.theirs else ""
+        head, _etag = self.head()
+        line = self._sent(missing(self._parents, head, ancestors(self._parents, expected)))
+        return await self._asked(peer, Push(revisions=line, expected=expected, standing=self.standing()), PUSH_S)
+
+    async def fetch(self, peer: Peer) -> Event:
+        """Take what we lack: to follow, or on a parted line to keep."""
+        known = recent(self.head()[0], self._parents, MOST_KNOWN)
+        return await self._asked(peer, Fetch(known=known, standing=self.standing()), PUSH_S)
+
+    async def join(self) -> Event:
+        """One history out of two that end in the same text."""
+        if self.theirs is None:
+            return NotTaken("the other director has not answered yet")
+        try:
+            await self._home.join(self.theirs.head)
+        except (Refused, AdapterError) as error:
+            return NotTaken(str(error))
+        return self.compared(peer_has_ours=False)
+
+    async def plan_there(self, peer: Peer, text: bytes) -> Planned | str:
+        """What a text would do there, or why that is not known."""
+        answer = await self._answer(peer, PlanHere(text=text), PLAN_S)
+        if isinstance(answer, Planned):
+            return answer
+        event = self._event(answer) if isinstance(answer, Answer) else answer
+        return getattr(event, "words", "") or "the other director gave another answer"
+
+    async def _asked(self, peer: Peer, request: Request, timeout_s: float) -> Event:
+        try:
+            answer = await self._answer(peer, request, timeout_s)
+            if isinstance(answer, Sent):
+                return await self._received(answer)
+            return self._event(answer) if isinstance(answer, Answer) else answer
+        except Stale:  # its push, or somebody here, was quicker than what we fetched
+            return self.compared()
+        except (Refused, AdapterError) as error:  # our own history or disk
+            return NotTaken(f"on this director: {error}")
+
+    async def _answer(self, peer: Peer, request: Request, timeout_s: float) -> Answer | Event:
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await peer.ask(msgspec.json.encode(request), timeout_s)
+            if len(line) > LARGEST_MESSAGE_BYTES:
+                return NotTaken("the other director's answer is too large")
+            decoded: Answer = msgspec.json.decode(line, type=Answer)
+            return decoded  # noqa: TRY300 -- what can fail is the decoding
+        except PeerRefused as error:
+            return Barred(str(error))
+        except (PeerUnreachable, TimeoutError) as error:
+            return Unreachable(str(error) or "it did not answer in time")
+        except AdapterError as error:
+            return Unreachable(str(error))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return NotTaken(f"the other director's answer cannot be understood (another version?): {error}")
+
+    def _event(self, answer: Answer) -> Event:
+        match answer:
+            case Greeting(standing=standing, includes=includes_ours) | Diverged(standing=standing, includes=includes_ours):
+                self.theirs = standing
+                return self.compared(includes_ours)
+            case Applied(standing=standing):
+                self.theirs = standing
+                return self.compared()
+            case InvalidThere(diagnostics=diagnostics):
+                first = next((one for one in diagnostics if one.severity == "error"), None)
+                return NotTaken("the other director finds errors in it" + (f": line {first.line}: {first.message}" if first else ""))
+            case RefusedThere(reason=reason):
+                return NotTaken(reason)
+        return NotTaken("the other director gave an answer to another question")
+
+    async def _received(self, answer: Sent) -> Event:
+        self.theirs = answer.standing
+        line = [_arrival(one) for one in answer.revisions]
+        head, _etag = self.head()
+        unknown = [one for one in line if one.revision.id not in self._parents]
+        if unknown:
+            if words := self._objection(line):
+                return NotTaken(f"on this director: what the other one sent is refused: {words}")
+            if self._leads_from(head, line):
+                await self._home.take_in(line, head)
+            else:
+                await self._home.keep(unknown)
+                self._parents.update({one.revision.id: parents_of(one.revision) for one in unknown})
+        return self.compared(answer.includes)
+
+    # --- answering -----------------------------------------------------------------------------------------------------------
+
+    async def answer(self, line: bytes) -> bytes:
+        """The answer to one request of the other director.  Never raises for anything that it sends."""
+        try:
+            request = msgspec.json.decode(line, type=Request)
+            answer = await self._answered(request)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            answer = RefusedThere(reason=f"the request cannot be understood (another version?): {error}")
+        except Invalid as error:
+            answer = InvalidThere(diagnostics=error.diagnostics)
+        except (Refused, AdapterError) as error:
+            answer = RefusedThere(reason=str(error))
+        return msgspec.json.encode(answer)
+
+    async def _answered(self, request: Request) -> Answer:
+        match request:
+            case Hello(standing=standing):
+                self.theirs = standing
+                return Greeting(standing=self.standing(), includes=self._includes(standing.head))
+            case Push():
+                return await self._pushed(request)
+            case Fetch(known=known, standing=standing):
+                self.theirs = standing
+                head, _etag = self.head()
+                had = frozenset[str]().union(*(ancestors(self._parents, each) for each in known))
+                revisions = self._sent(missing(self._parents, head, had))
+                return Sent(revisions=revisions, standing=self.standing(), includes=self._includes(standing.head))
+            case PlanHere(text=text):
+                if len(text) > LARGEST_TEXT_BYTES:
+                    return RefusedThere(reason=f"the text has more than {LARGEST_TEXT_BYTES // 1024 // 1024} MiB")
+                return await self._home.plan(text)
+
+    async def _pushed(self, push: Push) -> Answer:
+        self.theirs = push.standing
+        line = [_arrival(one) for one in push.revisions]
+        head, _etag = self.head()
+        if words := self._objection(line):
+            return RefusedThere(reason=words)
+        if includes(head, line[-1].revision.id, self._parents):
+            return Applied(standing=self.standing())
+        if push.expected != head or not self._leads_from(head, line):
+            return Diverged(standing=self.standing(), includes=self._includes(push.standing.head))
+        try:
+            refusals = await self._home.take_in(line, head)
+        except Stale:  # somebody here was quicker: what came of that is a revision by now, or will be
+            return Diverged(standing=self.standing(), includes=self._includes(push.standing.head))
+        return Applied(standing=self.standing(), refusals=refusals)
+
+    def _includes(self, theirs: str) -> bool:
+        head, _etag = self.head()
+        return includes(head, theirs, self._parents)
+
+    def _objection(self, line: Sequence[Arrival]) -> str:
+        return objection(line, self._parents.__contains__, most=MOST_REVISIONS, largest_bytes=LARGEST_TEXT_BYTES)
+
+    def _leads_from(self, head: str, line: Sequence[Arrival]) -> bool:
+        """Whether the last of ``line`` has our head in its history."""
+        known = {**self._parents, **{one.revision.id: parents_of(one.revision) for one in line}}
+        return includes(line[-1].revision.id, head, known)
+
+    def _sent(self, ids: Sequence[str]) -> list[SentRevision]:
+        """Revisions for a message, oldest first; when their texts are too much for one, the oldest go without."""
+        sent: list[SentRevision] = []
+        room = TEXTS_BYTES
+        for each in reversed(ids):
+            kept = self._store.by_id(each)
+            if kept is None:
+                continue
+            text = self._store.text(kept.revision.etag) if kept.kept and room > 0 else None
+            room -= len(text or b"")
+            sent.append(SentRevision(**asdict(kept.revision), text=text if room >= 0 or not sent else None))
+        return sent[::-1]
+
+
+def _arrival(sent: SentRevision) -> Arrival:
+    fields = {name: getattr(sent, name) for name in Revision.__dataclass_fields__}
+    return Arrival(Revision(**fields), sent.text)

@@ -1,0 +1,141 @@
+"""What one director's agent asks the other's, and is answered: one JSON line each way.
+
+Owns shapes and their bounds.  Nothing else ever travels between the two: no agent.toml, no key, no password.  A text is lvs.cf's bytes (in
+JSON: base64); everything that comes in is decoded into one of these, and then checked by whoever receives it.
+"""
+
+from __future__ import annotations
+
+from lvsagent.wire import DiagnosticInfo, PlanStep, RefusalInfo
+from lvsagent.wire.base import Wire
+
+MOST_REVISIONS = 20_000
+MOST_KNOWN = 2000
+LARGEST_TEXT_BYTES = 8 * 1024 * 1024
+TEXTS_BYTES = 16 * 1024 * 1024
+"""What the texts of one message may come to; the oldest stay at home when they are more."""
+LARGEST_MESSAGE_BYTES = 32 * 1024 * 1024
+
+
+class Standing(Wire, frozen=True):
+    """Where a director stands.
+
+    ``head`` is the id of its newest revision (``""``: none), ``head_etag`` the ETag of that revision's text.  ``file`` and ``applied`` are
+    ETags: of lvs.cf on its disk, and of what it runs, with ``applied_serial``.  ``table`` is the fingerprint of the table it wants,
+    ``table_read`` of the one it has (``""``: not known), health left out of both.
+    """
+
+    node: str
+    version: str
+    head: str
+    head_etag: str
+    serial: int
+    file: str
+    applied: str
+    applied_serial: int
+    table: str = ""
+    table_read: str = ""
+
+
+class SentRevision(Wire, frozen=True):
+    """A revision on its way (see ``lvsagent.core.revisions``).  ``text`` is ``None`` where only this line of it is left."""
+
+    id: str
+    parent: str
+    other_parent: str
+    etag: str
+    serial: int
+    at: float
+    node: str
+    actor: str
+    origin: str
+    comment: str
+    text: bytes | None = None
+
+
+# --- asked ---------------------------------------------------------------------------------------------------------------------
+
+
+class Hello(Wire, frozen=True, tag="hello"):
+    """Where I stand; where do you?"""
+
+    standing: Standing
+
+
+class Push(Wire, frozen=True, tag="push"):
+    """Take these, oldest first, as what follows on ``expected``, your head; the last becomes your lvs.cf."""
+
+    revisions: list[SentRevision]
+    expected: str
+    standing: Standing
+
+
+class Fetch(Wire, frozen=True, tag="fetch"):
+    """Give me what your history has and mine (``known``: its newest ids) has not."""
+
+    known: list[str]
+    standing: Standing
+
+
+class PlanHere(Wire, frozen=True, tag="plan"):
+    """What would this lvs.cf do there?  Nothing is written."""
+
+    text: bytes
+
+
+Request = Hello | Push | Fetch | PlanHere
+
+
+# --- answered ------------------------------------------------------------------------------------------------------------------
+
+
+class Greeting(Wire, frozen=True, tag="greeting"):
+    """``includes``: the asker's head is this director's head, or somewhere before it."""
+
+    standing: Standing
+    includes: bool
+
+
+class Applied(Wire, frozen=True, tag="applied"):
+    """Taken: it is in the file and in force, but for ``refusals``."""
+
+    standing: Standing
+    refusals: list[RefusalInfo] = []
+
+
+class Diverged(Wire, frozen=True, tag="diverged"):
+    """Not taken: this director's head is not the one expected, or its history has something that the pushed one has not."""
+
+    standing: Standing
+    includes: bool
+
+
+class InvalidThere(Wire, frozen=True, tag="invalid"):
+    """Not taken: the text has errors as this director reads it."""
+
+    diagnostics: list[DiagnosticInfo]
+
+
+class RefusedThere(Wire, frozen=True, tag="refused"):
+    """Not taken, for the reason given in words."""
+
+    reason: str
+
+
+class Sent(Wire, frozen=True, tag="revisions"):
+    """Oldest first; ``includes`` as in ``Greeting``."""
+
+    revisions: list[SentRevision]
+    standing: Standing
+    includes: bool
+
+
+class Planned(Wire, frozen=True, tag="planned"):
+    """What the text would do on this director."""
+
+    node: str
+    steps: list[PlanStep]
+    refusals: list[RefusalInfo]
+
+
+Answer = Greeting | Applied | Diverged | InvalidThere | RefusedThere | Sent | Planned
