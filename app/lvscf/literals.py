@@ -43,6 +43,9 @@ _WELL_KNOWN = {
 }
 """Services that people balance, for hosts without /etc/services."""
 
+WELL_KNOWN_PORTS = {port: name for name, port in reversed(_WELL_KNOWN.items())}
+"""The other way round; the name that stands first in the list."""
+
 
 def integer_of(text: str) -> int | None:
     """C's ``strtol`` with base 0 over the whole text; ``None`` when that leaves anything over or does not fit."""
