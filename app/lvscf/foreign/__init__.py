@@ -3,7 +3,7 @@
 Pure, and the standard library only: the console, lvsctl and the agent may all use it.  This is the public face::
 
     imported = import_text(text)                       # a report of every line, and a whole lvs.cf
-    config = replaced(present, imported)               # or added(present, imported)
+    taken = replaced(present, imported)                # or added(present, imported)
     exported = export_keepalived(config, "primary")    # or export_ipvsadm(config)
 """
 
@@ -14,6 +14,9 @@ import re
 from app.lvscf.foreign import ipvsadm, keepalived, ldirectord
 from app.lvscf.foreign.assemble import assemble
 from app.lvscf.foreign.report import Exported, Imported, NotConvertible, Source, SourceLine, Verdict
+from app.lvscf.foreign.taking import Taken, added, replaced
+from app.lvscf.foreign.to_ipvsadm import export_ipvsadm
+from app.lvscf.foreign.to_keepalived import Node, export_keepalived
 
 DEVICE = "eth0"
 """The interface of virtual addresses for which the source names none."""
@@ -45,4 +48,20 @@ def import_text(text: str, source: Source | None = None, device: str = DEVICE) -
     return assemble(_READERS[known](text), device)
 
 
-__all__ = ["DEVICE", "Exported", "Imported", "NotConvertible", "Source", "SourceLine", "Verdict", "guess", "import_text"]
+__all__ = [
+    "DEVICE",
+    "Exported",
+    "Imported",
+    "Node",
+    "NotConvertible",
+    "Source",
+    "SourceLine",
+    "Taken",
+    "Verdict",
+    "added",
+    "export_ipvsadm",
+    "export_keepalived",
+    "guess",
+    "import_text",
+    "replaced",
+]

@@ -91,7 +91,8 @@ class Found:
     settings: Values
     services: list[Service] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
-    default_method: Forwarding | None = None
+    network: Forwarding | None = None
+    """The method that the source gives most of its virtual servers, where it has such a word."""
 
 
 def assemble(found: Found, device: str) -> Imported:
@@ -144,10 +145,11 @@ class _Assembly:
     def _network(self, services: Sequence[Service]) -> Forwarding:
         """The method of most real servers; the others say their own."""
         used = Counter(server.method for service in services for server in service.servers if server.method)
-        network = used.most_common(1)[0][0] if used else self._found.default_method or Forwarding.NAT
-        self._found.settings.found["network"] = network
-        if len(used) > 1:
-            self._ledger.remark(f"network = {network}, the method of most real servers; the others have a `forward` of their own")
+        network = self._found.network or (used.most_common(1)[0][0] if used else Forwarding.NAT)
+        if services:
+            self._found.settings.found["network"] = network
+        if set(used) - {network}:
+            self._ledger.remark(f"network = {network}, the usual method here; other real servers have a `forward` of their own")
         return network
 
     # --- one virtual server ------------------------------------------------------------------------------------------------------
@@ -240,7 +242,8 @@ class _Assembly:
             method = server.method if server.method is not network else None
             if method:
                 self._ledger.became(server.line, f"forward = {method}")
-            made[at] = RealServer(name=name, address=server.host, active=server.active, port=at[1], forward=method, **server.values)  # type: ignore[arg-type]
+            values = {"port": at[1], "effective_port": at[1], "forward": method, "active": server.active, **server.values}
+            made[at] = RealServer(name=name, address=server.host, **values)  # type: ignore[arg-type]
             self._ledger.became(server.line, f"server {name}, address = {server.host}, port = {at[1]}")
         return tuple(made.values())
 

@@ -7,6 +7,7 @@ definitions are ``keepalived_vrrp``'s.
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from app.lvscf.diagnostics import shown
@@ -55,6 +56,7 @@ class _Reading:
         self.found = found
         self.ledger = found.ledger
         self.groups: dict[str, tuple[_Address, ...]] = {}
+        self.methods: Counter[Forwarding] = Counter()
 
     def all(self, statements: list[Statement]) -> Found:
         vrrp = Vrrp(self.found)
@@ -67,6 +69,8 @@ class _Reading:
             elif statement.word != "virtual_server_group" and not vrrp.took(statement):
                 look_up(self.ledger, statement, TOP, "at the top level")
         vrrp.end()
+        if self.methods:
+            self.found.network = self.methods.most_common(1)[0][0]
         return self.found
 
     # --- which service -----------------------------------------------------------------------------------------------------------
@@ -110,6 +114,7 @@ class _Reading:
             return
         made = _Virtual(self.ledger, head, ipv6=addresses[0].ipv6)
         made.read()
+        self.methods[made.method] += 1
         for address in addresses:
             service = Service(head.line, address.host, address.port, address.fwmark, address.ipv6)
             service.protocol, service.values = made.protocol, dict(made.values.found)

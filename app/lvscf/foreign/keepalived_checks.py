@@ -66,7 +66,7 @@ def put_check(values: Values, servers: Sequence[CheckedServer], virtual_host: st
                 chosen = _Checker(values.ledger, server, virtual_host).made(checker)
                 values.found |= chosen
             elif _Checker(_SILENT, server, virtual_host).made(checker) == chosen:
-                say_all(values.ledger, checker, Verdict.BECAME, "as the first real server's check")
+                _Checker(values.ledger, server, virtual_host).made(checker)
             else:
                 words = "another check than that of the first real server: lvs.cf has one check for a virtual server"
                 say_all(values.ledger, checker, Verdict.LOST, words)
