@@ -13,7 +13,7 @@ import re
 
 from app.lvscf.foreign import ipvsadm, keepalived, ldirectord
 from app.lvscf.foreign.assemble import assemble
-from app.lvscf.foreign.report import Exported, Imported, NotConvertible, Source, SourceLine, Verdict
+from app.lvscf.foreign.report import Exported, Imported, NotConvertible, Source, SourceLine, Verdict, refuse_rubbish
 from app.lvscf.foreign.taking import Taken, added, replaced
 from app.lvscf.foreign.to_ipvsadm import export_ipvsadm
 from app.lvscf.foreign.to_keepalived import Node, export_keepalived
@@ -42,6 +42,7 @@ def guess(text: str) -> Source | None:
 
 def import_text(text: str, source: Source | None = None, device: str = DEVICE) -> Imported:
     """Read a foreign configuration.  ``source``: whose (``None``: guessed).  Raises NotConvertible, with the reason in words."""
+    refuse_rubbish(text)
     known = source or guess(text)
     if known is None:
         raise NotConvertible("nothing in it looks like keepalived.conf, ldirectord.cf or ipvsadm's rules; say which it is")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from app.lvscf import load
@@ -21,8 +21,10 @@ from app.lvscf.writer import render
 
 NEW_GLOBALS = GlobalSettings(serial_no=1, rsh_command="ssh", heartbeat=True, keepalive=6, deadtime=18)
 """What a new file starts from: the screens' defaults."""
-LARGEST_SERVICES = 20_000
-LARGEST_SERVERS = 200_000
+LARGEST_SERVICES = 5_000
+LARGEST_SERVERS = 50_000
+"""More than that, all virtual servers together, is refused: a range or a macro can stand for any number.  A source counts once."""
+GUESSES_SHOWN = 6
 MARK_PORT = 80
 """The port that the checks of a firewall mark use where the source has none: lvs.cf's default."""
 
@@ -93,6 +95,26 @@ class Found:
     places: list[Place] = field(default_factory=list)
     network: Forwarding | None = None
     """The method that the source gives most of its virtual servers, where it has such a word."""
+    _keys: dict[tuple[object, ...], Service] = field(default_factory=dict)
+    _servers: int = 0
+
+    def add(self, service: Service) -> bool:
+        """Take a virtual server.  False, and said, when it is there already or when there are too many."""
+        first = self._keys.setdefault(service.key, service)
+        if first is not service:
+            self.ledger.error(service.line, f"the same virtual server as in line {first.line}; left out")
+            return False
+        self._servers += len(service.servers)
+        if len(self.services) >= LARGEST_SERVICES or self._servers > LARGEST_SERVERS:
+            self.ledger.error(service.line, f"more than {LARGEST_SERVICES:,} virtual or {LARGEST_SERVERS:,} real servers; left out")
+            return False
+        self.services.append(service)
+        return True
+
+    @property
+    def full(self) -> bool:
+        """No more can be taken."""
+        return len(self.services) >= LARGEST_SERVICES or self._servers > LARGEST_SERVERS
 
 
 def assemble(found: Found, device: str) -> Imported:
@@ -108,12 +130,25 @@ class _Assembly:
         self._places = {place.host: place for place in reversed(found.places)}
         self._labels = {place.label for place in found.places if place.label}
         self._made: dict[str, HostDevice] = {}
+        self._next_label: dict[str, int] = {}
         self._names: set[str] = set()
+        self._guessed: list[str] = []
+        """Addresses whose interface the source does not name, and the one that was taken."""
+        self._networks = dict.fromkeys(
+            (ipaddress.ip_network((place.host, place.length), strict=False), place.device)
+            for place in found.places
+            if place.length < (128 if ":" in place.host else 32)
+        )
 
     def imported(self) -> Imported:
-        services = self._distinct(self._found.services)
+        services = self._found.services
         network = self._network(services)
         marks = [self._virtual(service, network) for service in services]
+        if self._guessed:
+            shown = ", ".join(self._guessed[:GUESSES_SHOWN]) + (
+                f" and {len(self._guessed) - GUESSES_SHOWN} more" if len(self._guessed) > GUESSES_SHOWN else ""
+            )
+            self._ledger.remark(f"the source names no interface for {shown}: correct it where it is another")
         self._nat_router(services, network)
         self._left_over(services, marks)
         settings = replace(NEW_GLOBALS, **self._found.settings.found)  # type: ignore[arg-type]
@@ -127,20 +162,6 @@ class _Assembly:
             text=text,
             diagnostics=load(text).diagnostics,
         )
-
-    def _distinct(self, services: Iterable[Service]) -> list[Service]:
-        """Each service once: the kernel's table has no room for a second."""
-        first: dict[tuple[object, ...], Service] = {}
-        total = 0
-        for service in services:
-            kept = first.setdefault(service.key, service)
-            total += len(service.servers)
-            if kept is not service:
-                self._ledger.error(service.line, f"the same virtual server as in line {kept.line}; left out")
-            elif len(first) > LARGEST_SERVICES or total > LARGEST_SERVERS:
-                del first[service.key]
-                self._ledger.error(service.line, f"more than {LARGEST_SERVICES:,} virtual or {LARGEST_SERVERS:,} real servers; left out")
-        return list(first.values())
 
     def _network(self, services: Sequence[Service]) -> Forwarding:
         """The method of most real servers; the others say their own."""
@@ -184,11 +205,17 @@ class _Assembly:
             return self._put_up(place)
         known = self._made.get(service.host)
         if known is None:
-            known = self._made[service.host] = HostDevice(service.host, self._alias(service.host, self._device))
-            self._ledger.remark(
-                f"the interface of {service.host} is not in the source: {known.device} was taken; correct it where it is another"
-            )
+            known = self._made[service.host] = HostDevice(service.host, self._alias(service.host, self._near(service.host)))
+            self._guessed.append(f"{service.host} on {known.device}")
         return {"address": known}
+
+    def _near(self, host: str) -> str:
+        """The interface of an address that the source puts up in the same network; else the one that was told."""
+        address = ip_of(host)
+        for network, device in self._networks:
+            if address and (":" in address) is (network.version == 6) and ipaddress.ip_address(address) in network:
+                return device
+        return self._device
 
     def _put_up(self, place: Place) -> dict[str, object]:
         """``address`` and ``vip_nmask`` of an address that the source puts up."""
@@ -203,9 +230,10 @@ class _Assembly:
         """``eth0:1``: a label that is still free; IPv6 addresses have none."""
         if ":" in host or ":" in device:
             return device
-        number = 1
+        number = self._next_label.get(device, 1)
         while f"{device}:{number}" in self._labels:
             number += 1
+        self._next_label[device] = number + 1
         label = f"{device}:{number}"
         try:
             as_line(Level.BLOCK, "address", HostDevice(host, label))

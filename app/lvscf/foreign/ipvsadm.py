@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable
 
 from app.lvscf.diagnostics import shown
-from app.lvscf.foreign.assemble import Found, Server, Service
+from app.lvscf.foreign.assemble import LARGEST_SERVERS, Found, Server, Service
 from app.lvscf.foreign.report import Ledger, Source
 from app.lvscf.foreign.values import Values, flags_of, host_port, number_of, persistence_mask
 from app.lvscf.keywords import Level
@@ -73,6 +73,7 @@ class _Rules:
         self.found = found
         self._ledger = found.ledger
         self._by_key: dict[tuple[object, ...], Service] = {}
+        self._servers = 0
 
     def line(self, number: int, text: str) -> None:
         stripped = text.strip()
@@ -105,8 +106,7 @@ class _Rules:
 
     def _service(self, number: int, options: Options) -> None:
         service = _target(number, options)
-        if service.key in self._by_key:
-            self._ledger.error(number, f"the same virtual server as in line {self._by_key[service.key].line}; left out")
+        if not self.found.add(service):
             return
         values = Values(self._ledger, Level.BLOCK)
         if "-s" in options:
@@ -127,7 +127,6 @@ class _Rules:
             self._ledger.remark(f"the real servers of {service.protocol} services are not checked until expect or send_program says how")
         service.values = values.found
         self._by_key[service.key] = service
-        self.found.services.append(service)
 
     def _persistence(self, number: int, options: Options, values: Values, *, ipv6: bool) -> None:
         if "-p" in options:
@@ -158,6 +157,9 @@ class _Rules:
         if kind != "ipip":
             self._ledger.lost(number, f"tunnel type {shown(kind)}: lvs.cf's tunnels are IP in IP")
         method = next((method for option, method in _METHODS.items() if option in options), Forwarding.DIRECT)
+        if self._servers == LARGEST_SERVERS:
+            raise _Wrong(f"more than {LARGEST_SERVERS:,} real servers; left out")
+        self._servers += 1
         service.servers.append(Server(number, at[0], at[1], method, values=values.found))
 
     # --- the rest ----------------------------------------------------------------------------------------------------------------

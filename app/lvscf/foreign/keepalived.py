@@ -116,12 +116,15 @@ class _Reading:
         made.read()
         self.methods[made.method] += 1
         for address in addresses:
+            if self.found.full:
+                self.ledger.error(head.line, "more virtual or real servers than can be read; the rest of them is left out")
+                return
             service = Service(head.line, address.host, address.port, address.fwmark, address.ipv6)
             service.protocol, service.values = made.protocol, dict(made.values.found)
             service.name = made.name if len(addresses) == 1 else ""
             service.servers = [replace(server, port=server.port or address.port) for server in made.servers]
             made.sorry(service)
-            self.found.services.append(service)
+            self.found.add(service)
 
 
 class _Virtual:

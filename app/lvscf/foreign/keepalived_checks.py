@@ -20,7 +20,7 @@ from app.lvscf.model import CheckKind
 
 GREETING = "220"
 _NEEDLESS = {"delay_before_retry": "a retry is the next check", "fast_recovery": "one request is a whole check"}
-_LOST = {
+LOST = {
     "connect_ip": "a check goes to the real server's own address",
     "bindto": "a check leaves by the host's own routes",
     "bind_if": "a check leaves by the host's own routes",
@@ -107,11 +107,11 @@ class _Checker:
         self.values.put(line, name, value, words)
 
     def _rest(self, child: Statement) -> None:
-        if child.word in _LOST:
-            self.ledger.lost(child.line, _LOST[child.word])
+        if child.word in LOST:
+            self.ledger.lost(child.line, LOST[child.word])
         elif child.word in _NEEDLESS:
             self.ledger.needless(child.line, _NEEDLESS[child.word])
-        elif child.word not in _READ:
+        elif child.word not in READ:
             look_up(self.ledger, child, SERVICE, "in a checker")
 
     def _common(self) -> None:
@@ -192,8 +192,8 @@ class _Checker:
             self.ledger.became(one.line, "the request")
         first = {child.word: child for child in urls[0].inner} if urls else {}
         for child in first.values():
-            if child.word not in _URL_WORDS:
-                say_all(self.ledger, child, Verdict.LOST, _LOST.get(child.word, "a check has no counterpart of this"))
+            if child.word not in URL_WORDS:
+                say_all(self.ledger, child, Verdict.LOST, LOST.get(child.word, "a check has no counterpart of this"))
         codes: Codes = (GOOD,)
         if "status_code" in first:
             codes = codes_of(" ".join(first["status_code"].rest))
@@ -212,16 +212,18 @@ class _Checker:
             check = HttpCheck(check.path, check.host, check.codes)
         found = to_send_expect(check)
         if found is None or not self._sayable(found):
-            self.ledger.lost(line, "this request cannot be written in lvs.cf; only that the port accepts is checked")
+            words = "this request cannot be written in lvs.cf; only that the port accepts is checked"
+            for statement in (checker, *(url[word] for word in URL_WORDS & url.keys())):
+                self.ledger.lost(statement.line, words)
             self._connect(line)
             return
         for name, value in found.items():
             self._put(line, name, value)
         became = {"path": "send", "virtualhost": "send", "status_code": "expect", "regex": "expect"}
+        said = {"virtualhost": self.own["virtualhost"], **url} if "virtualhost" in self.own else url
         for word, keyword in became.items():
-            statement = url.get(word) or (self.own.get(word) if word == "virtualhost" else None)
-            if statement is not None and (word != "regex" or check.body):
-                self.ledger.became(statement.line, keyword)
+            if word in said and (word != "regex" or check.body):
+                self.ledger.became(said[word].line, keyword)
 
     @staticmethod
     def _sayable(found: dict[str, object]) -> bool:
@@ -244,8 +246,8 @@ class _Checker:
             self.ledger.lost(url["regex"].line, "what the page says is not compared")
 
 
-_URL_WORDS = frozenset(("path", "virtualhost", "status_code", "regex"))
-_READ = frozenset(
+URL_WORDS = frozenset(("path", "virtualhost", "status_code", "regex"))
+READ = frozenset(
     (
         *("url", "connect_timeout", "misc_timeout", "delay_loop", "retry", "nb_get_retry", "connect_port", "misc_path", "name"),
         *("payload", "require_reply", "min_reply_length", "max_reply_length", "virtualhost"),

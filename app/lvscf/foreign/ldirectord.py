@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app.lvscf.diagnostics import shown
-from app.lvscf.foreign.assemble import Found, Server, Service
+from app.lvscf.foreign.assemble import LARGEST_SERVERS, Found, Server, Service
 from app.lvscf.foreign.ldirectord_checks import DEFAULT_SERVICE, check_values
 from app.lvscf.foreign.report import Ledger, Source, Verdict
 from app.lvscf.foreign.values import Values, host_port, method_of, number_of, persistence_mask
@@ -27,13 +27,13 @@ _DIRECTIVE = re.compile(r"(?P<name>[A-Za-z0-9_-]+)\s*=\s*(?P<value>.*)")
 _VIRTUAL = {"virtual", "virtual6"}
 _REAL = {"real", "real6"}
 _FALLBACK = {"fallback", "fallback6"}
-_CHECKS = (
+CHECKS = (
     *("checktype", "service", "request", "receive", "httpmethod", "virtualhost", "checkport", "checkcommand", "checkinterval"),
     *("checktimeout", "negotiatetimeout", "connecttimeout", "failurecount", "login", "passwd", "database", "secret"),
 )
 """Directives that a check is made of; each may stand outside the blocks as well where ldirectord lets it."""
 _OURS = "that is the agent's own business here"
-_ELSEWHERE: dict[str, tuple[Verdict, str]] = {
+ELSEWHERE: dict[str, tuple[Verdict, str]] = {
     "checkcount": (Verdict.LOST, "an attempt is a check of its own here: see failurecount, which became fall"),
     "autoreload": (Verdict.NEEDLESS, "an edit of lvs.cf by hand is always noticed"),
     "callback": (Verdict.LOST, "no program is run when lvs.cf changes; the other director gets it by itself"),
@@ -87,9 +87,9 @@ class _Reading:
     def all(self) -> Found:
         blocks = self._blocks()
         for directive in self._common.values():
-            if directive.name in _ELSEWHERE:
-                self._ledger.say(directive.line, *_ELSEWHERE[directive.name])
-            elif directive.name not in {*_CHECKS, *_FALLBACK, "quiescent"}:
+            if directive.name in ELSEWHERE:
+                self._ledger.say(directive.line, *ELSEWHERE[directive.name])
+            elif directive.name not in {*CHECKS, *_FALLBACK, "quiescent"}:
                 self._ledger.error(directive.line, f"{shown(directive.name)} is no directive outside a virtual block that is known here")
             elif not blocks:
                 self._ledger.needless(directive.line, "there is no virtual block that it could be for")
@@ -141,23 +141,25 @@ class _Reading:
             service.host, service.port = at
             service.protocol = Protocol.UDP if service.port == DOMAIN_PORT else Protocol.TCP
         values = Values(self._ledger, Level.BLOCK)
-        checks = {name: directive for name, directive in self._common.items() if name in _CHECKS}
+        checks = {name: directive for name, directive in self._common.items() if name in CHECKS}
         for directive in block.body:
             self._directive(directive, service, values, checks)
         self._shared(block, service, values)
         values.found.setdefault("scheduler", "wrr")
         check_values(values, service, checks, head.line)
         service.values = values.found
-        self._found.services.append(service)
+        self._found.add(service)
 
     def _directive(self, directive: Directive, service: Service, values: Values, checks: dict[str, Directive]) -> None:
         name = directive.name
-        if name in _REAL:
+        if name in _REAL and (self._found.full or len(service.servers) > LARGEST_SERVERS):
+            self._ledger.error(directive.line, "more real servers than can be read; left out")
+        elif name in _REAL:
             service.servers.extend(self._real(directive))
-        elif name in _CHECKS:
+        elif name in CHECKS:
             checks[name] = directive
-        elif name in _ELSEWHERE:
-            self._ledger.say(directive.line, *_ELSEWHERE[name])
+        elif name in ELSEWHERE:
+            self._ledger.say(directive.line, *ELSEWHERE[name])
         elif name in _FALLBACK or name == "quiescent":
             pass  # with those outside the block, in _shared
         else:

@@ -198,8 +198,12 @@ class _Check:
             found = to_send_expect(HttpCheck(path, host))
         if found is None:
             self.ledger.lost(line, "this request cannot be written in lvs.cf; only that the port accepts is checked")
+            self._lost("request", "this request cannot be written in lvs.cf")
+            self._lost("receive", "nothing is asked")
+            self._lost("virtualhost", "nothing is asked")
             self.values.found["check"] = CheckKind.CONNECT
             return
+        self._idle_became("service", "send, expect")
         self._put_all(line, found)
         self._idle_became("virtualhost", "send")
         if "receive" in self.checks and found.get("use_regex"):
@@ -228,6 +232,7 @@ class _Check:
         elif receive:
             self.ledger.lost(self._line("receive"), "receive is no regular expression that lvs.cf can hold")
         self._put_all(line, found)
+        self.ledger.became(line, "send, expect" if found else "a connection alone")
         if not found:
             self.values.put(line, "check", CheckKind.CONNECT)
 

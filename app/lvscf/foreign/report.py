@@ -91,17 +91,22 @@ class Exported:
     missing: tuple[str, ...]
 
 
+def refuse_rubbish(text: str) -> None:
+    """Raises NotConvertible for what cannot be a configuration at all."""
+    if len(text) > LARGEST_CHARACTERS:
+        raise NotConvertible(f"the file is too large: at most {LARGEST_CHARACTERS:,} characters are read")
+    if "\0" in text:
+        raise NotConvertible("this is no text: it holds NUL bytes")
+    if not text.strip():
+        raise NotConvertible("the file is empty")
+
+
 class Ledger:
     """The report while it is being written: one entry a line."""
 
     def __init__(self, text: str) -> None:
         """Raises NotConvertible for what cannot be a configuration at all."""
-        if len(text) > LARGEST_CHARACTERS:
-            raise NotConvertible(f"the file is too large: at most {LARGEST_CHARACTERS:,} characters are read")
-        if "\0" in text:
-            raise NotConvertible("this is no text: it holds NUL bytes")
-        if not text.strip():
-            raise NotConvertible("the file is empty")
+        refuse_rubbish(text)
         self.lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").removesuffix("\n").split("\n")]
         self.remarks: list[str] = []
         self._verdicts: list[Verdict | None] = [None] * len(self.lines)

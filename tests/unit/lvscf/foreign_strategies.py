@@ -39,7 +39,7 @@ def _checks(protocol: Protocol) -> st.SearchStrategy[dict[str, object]]:
         tls,
     ]
     requests = _http.map(to_send_expect).filter(lambda found: found is not None and len(str(found["expect"])) < 255)
-    return st.one_of(st.sampled_from(fixed), requests)  # type: ignore[arg-type]
+    return st.one_of(st.sampled_from(fixed), requests)
 
 
 @st.composite
