@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lvsagent import ctl_foreign
 from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     apply.add_argument("--comment", default="", help="why; kept with the change")
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
+    ctl_foreign.add_commands(commands, _add, lambda arguments: _agent(arguments).config().text)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
 
