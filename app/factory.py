@@ -19,7 +19,9 @@ from app.views import (
     control,
     failover,
     global_settings,
+    history,
     login,
+    lvs_cf,
     monitoring_scripts,
     password,
     real_servers,
@@ -44,6 +46,8 @@ VIEWS = (
     real_servers,
     monitoring_scripts,
     failover,
+    lvs_cf,
+    history,
     review,
     help_page,
 )

@@ -32,6 +32,11 @@ TABS = (
     ("/virtual-servers", "VIRTUAL SERVERS"),
 )
 FAILOVER_TAB = ("/failover", "FAILOVER")
+OWN_TABS = (
+    ("/lvs-cf", "LVS.CF"),
+    ("/history", "HISTORY"),
+)
+"""What Piranha did not have comes after what it had."""
 
 
 def init_app(app: Flask, settings: ConsoleSettings, services: Services) -> None:
@@ -115,7 +120,8 @@ class _Frame:
     def tabs(self) -> list[tuple[str, str, bool]]:
         """(path, label, whether it is the current one)."""
         state = snapshot().state
-        tabs = (*TABS, FAILOVER_TAB) if state is not None and state.config.service == "fos" else TABS
+        piranhas = (*TABS, FAILOVER_TAB) if state is not None and state.config.service == "fos" else TABS
+        tabs = (*piranhas, *OWN_TABS)
         return [(path, label, request.path == path or request.path.startswith(path + "/")) for path, label in tabs]
 
 

@@ -13,6 +13,7 @@ import pwd
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
+    _history_commands(commands)
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     ctl_foreign.add_commands(commands, _add, lambda arguments: _agent(arguments).config().text)
@@ -88,6 +90,29 @@ def _reading_commands(commands: Any) -> None:
     routing.add_argument("--rules", action="store_true", help="in the form that ipvsadm -R reads")
 
 
+def _history_commands(commands: Any) -> None:
+    history = _add(commands, "history", _of("ctl_history", "history"), "the revisions of lvs.cf, newest first: who changed what, and when")
+    history.add_argument("--limit", type=_number, default=20, metavar="N", help="how many (default: %(default)s)")
+    show = _add(commands, "show", _of("ctl_history", "show"), "one revision of lvs.cf")
+    show.add_argument("--text", action="store_true", help="print lvs.cf as it was then, and nothing else")
+    compare = _add(commands, "diff", _of("ctl_history", "diff"), "what leads from one revision to another, in words and as text")
+    compare.add_argument("a", type=_number, metavar="A", help="a revision's number")
+    compare.add_argument("b", type=_number, nargs="?", metavar="B", help="another's (default: lvs.cf as it stands)")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--words", action="store_true", help="in words only")
+    form.add_argument("--text", action="store_true", help="as text only, as diff -u prints it")
+    back = _add(commands, "rollback", _of("ctl_history", "rollback"), "put a revision's lvs.cf back, as the next serial, in force at once")
+    back.add_argument("--comment", default="", help="why; kept with the change")
+    for command in (show, back):
+        command.add_argument("number", type=_number, metavar="N", help="the revision's number (see history)")
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 10**15:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
 def _pair_commands(commands: Any) -> None:
     role = _add(commands, "role", _for_pairs("role"), "this director's role; exit status 0 active, 1 standby, 2 any other, 3 no agent")
     role.add_argument("--watch", action="store_true", help="go on, and print every change")
@@ -108,10 +133,15 @@ def _pair_commands(commands: Any) -> None:
 
 
 def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:
-    def run(arguments: argparse.Namespace) -> int:
-        from lvsagent import ctl_pair  # noqa: PLC0415
+    return _of("ctl_pair", name)
 
-        return ctl_pair.HANDLERS[name](arguments, _agent(arguments))
+
+def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that lives in a module of its own, which is loaded when it is used."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        handlers: dict[str, Callable[[argparse.Namespace, AgentClient], int]] = import_module(f"lvsagent.{module}").HANDLERS
+        return handlers[name](arguments, _agent(arguments))
 
     return run
 

@@ -18,6 +18,7 @@ from lvsagent.wire import (
     ProcessInfo,
     RealServerState,
     Receipt,
+    RevisionInfo,
     State,
     VirtualServerState,
 )
@@ -204,7 +205,8 @@ def receipt_text(receipt: Receipt) -> str:
     if receipt.dry_run:
         return lines
     outcome = "applied" if receipt.applied else "not applied"
-    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}\n"
+    became = f", revision {receipt.revision}" if receipt.revision else ""
+    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}{became}\n"
 
 
 def diagnostics_text(diagnostics: Iterable[DiagnosticInfo]) -> str:
@@ -228,3 +230,42 @@ def checks_text(checks: Sequence[CheckInfo]) -> str:
     ]
     head = ("CHECK", "TARGET", "WHAT IT DOES", "STATE", "LAST", "MS", "REASON")
     return table(head, rows, right=frozenset({5})) if rows else "no checks\n"
+
+
+# --- the history ---------------------------------------------------------------------------------------------------------------
+
+
+def history_text(revisions: Sequence[RevisionInfo], total: int) -> str:
+    """A revision a line, newest first."""
+    if not revisions:
+        return "the history has not begun: there is no lvs.cf yet\n"
+    rows = [
+        (one.number, one.serial, moment(one.at), one.actor or "-", one.origin, ended(one), one.comment or "; ".join(one.changes[:3]))
+        for one in revisions
+    ]
+    more = total - len(revisions)
+    head = ("NUMBER", "SERIAL", "AT", "WHO", "HOW", "OUTCOME", "WHAT")
+    return table(head, rows, right=frozenset({0, 1})) + (f"and {more} more: --limit {total}\n" if more > 0 else "")
+
+
+def ended(revision: RevisionInfo) -> str:
+    """How it ended, and that only this line is left of it."""
+    return revision.outcome if revision.kept else f"{revision.outcome}, no text"
+
+
+def revision_text(revision: RevisionInfo) -> str:
+    """Everything that is known of one."""
+    rows = [
+        ("revision", revision.number),
+        ("serial", revision.serial),
+        ("at", moment(revision.at)),
+        ("who", f"{revision.actor or '-'} on {revision.node}"),
+        ("how", revision.origin),
+        ("comment", revision.comment or "-"),
+        ("outcome", f"{ended(revision)}{': ' if revision.outcome_words else ''}{revision.outcome_words}"),
+        ("etag", revision.etag),
+        ("id", revision.id),
+        ("made from", " and ".join(parent for parent in (revision.parent, revision.other_parent) if parent) or "-"),
+    ]
+    lines = "".join(f"{name + ':':<12}{safe(value)}\n" for name, value in rows)
+    return lines + "".join(f"  {safe(change)}\n" for change in revision.changes)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lvsagent.core.revisions import Revision
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
@@ -18,6 +19,8 @@ from lvsagent.wire import (
     Receipt,
     Rehearsal,
     Rehearsals,
+    RevisionInfo,
+    Revisions,
     State,
     TrialReport,
     TrialRequest,
@@ -26,13 +29,20 @@ from lvsagent.wire import (
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from."""
+    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from.
+
+    ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.  ``other_parent``: the id of the revision that this one joins with the head.
+    ``revision``: taken over as it is instead of a fresh one being made (the other director's, whose text ``data`` is).
+    """
 
     data: bytes
     if_match: str
     comment: str = ""
     actor: str = ""
     dry_run: bool = False
+    origin: str = "console"
+    other_parent: str = ""
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,12 @@ class Service(Protocol):
     def previous(self) -> ConfigFile: ...
 
     async def put(self, write: Write) -> Receipt: ...
+
+    async def history(self, limit: int, before: int) -> Revisions: ...
+
+    async def revision(self, number: int) -> RevisionInfo: ...
+
+    async def revision_text(self, number: int) -> ConfigFile: ...
 
     def state(self, question: Question) -> State: ...
 

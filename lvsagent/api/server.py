@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import Caller, caller_of, may_speak
+from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
 from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
@@ -32,7 +32,10 @@ FIRST_REQUEST_LIMIT_S = 4.0
 JANITOR_S = 1.0
 MOST_CONNECTIONS = 256
 MOST_EVENTS = 1000
+MOST_REVISIONS = 1000
 TEXT_LIMIT = 500
+ORIGINS_OF_CALLERS = ("console", "lvsctl", "rollback", "import")
+"""Where a caller may say that a change comes from; the others are the agent's own word."""
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +132,9 @@ class ApiServer:
             web.get("/v1/config", self._get_config),
             web.put("/v1/config", self._put_config),
             web.get("/v1/config/previous", self._get_previous),
+            web.get("/v1/history", self._get_history),
+            web.get("/v1/history/{number:[0-9]{1,15}}", self._get_revision),
+            web.get("/v1/history/{number:[0-9]{1,15}}/text", self._get_revision_text),
             web.get("/v1/state", self._get_state),
             web.get("/v1/events", self._get_events),
             web.get("/v1/checks", self._get_checks),
@@ -155,16 +161,33 @@ class ApiServer:
         tags = _tags(request.headers.get("If-Match", ""))
         if len(tags) != 1 or "*" in tags:
             return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
-        actor = unquote(_text(request, "actor"), errors="replace") or _user(request)
+        origin = _text(request, "origin") or "console"
+        if origin not in ORIGINS_OF_CALLERS:
+            raise BadRequest(f"X-Origin is one of {', '.join(ORIGINS_OF_CALLERS)}")
+        said = "" if origin == "lvsctl" else unquote(_text(request, "actor"), errors="replace")
+        actor = said or _user(request)  # lvsctl speaks for the user that the kernel names; the console for whoever has logged in
         write = Write(
             data=await _body(request),
             if_match=tags[0],
             comment=unquote(_text(request, "comment"), errors="replace")[:TEXT_LIMIT],
             actor=actor[:TEXT_LIMIT],
             dry_run=_flag(request, "dry_run"),
+            origin=origin,
         )
         receipt = await self._service.put(write)
         return _json(200, receipt, {"ETag": f'"{receipt.etag}"'})
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 50)
+        if not 1 <= limit <= MOST_REVISIONS:
+            raise BadRequest(f"limit is 1 to {MOST_REVISIONS}")
+        return _json(200, await self._service.history(limit, _number(request, "before", 0)))
+
+    async def _get_revision(self, request: web.Request) -> web.Response:
+        return _json(200, await self._service.revision(int(request.match_info["number"])))
+
+    async def _get_revision_text(self, request: web.Request) -> web.Response:
+        return _file_answer(await self._service.revision_text(int(request.match_info["number"])))
 
     # --- everything else -----------------------------------------------------------------------------------------------------
 
@@ -247,7 +270,7 @@ def _caller(request: web.Request) -> Caller | None:
 def _user(request: web.Request) -> str:
     """Who asks, when they do not say it themselves."""
     caller = _caller(request)
-    return f"user id {caller.uid}" if caller else ""
+    return name_of(caller) if caller else ""
 
 
 async def _decoded(request: web.Request, kind: type[T]) -> T:

@@ -11,7 +11,19 @@ from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    Events,
+    FailoverRequest,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    RevisionInfo,
+    Revisions,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 OLDEST_TABLE_S = 0.5
 
@@ -36,6 +48,18 @@ class LvsdService:
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
         return await self._director.put(write)
+
+    async def history(self, limit: int, before: int) -> Revisions:
+        """A page of revisions, newest first."""
+        return await self._director.history.page(limit, before)
+
+    async def revision(self, number: int) -> RevisionInfo:
+        """One of them."""
+        return await self._director.history.revision(number)
+
+    async def revision_text(self, number: int) -> ConfigFile:
+        """lvs.cf as it left it."""
+        return await self._director.history.text(number)
 
     def state(self, question: Question) -> State:
         """The snapshot with one page of virtual servers."""

@@ -324,6 +324,8 @@ class Snapshot:
             subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
         yield from self._neighbour_alerts()
+        if director.history.problem:
+            yield Alert(severity="error", code="history", message=director.history.problem)
         if director.events.problem:
             yield Alert(severity="warning", code="events", message=director.events.problem)
 

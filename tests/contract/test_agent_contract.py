@@ -71,6 +71,23 @@ def test_an_accepted_text_is_the_next_config_and_the_one_before_is_kept(agent: A
     assert (previous.text, previous.etag, receipt.previous_etag) == (TUTORIAL, before.etag, before.etag)
 
 
+def test_every_accepted_text_is_a_revision(agent: Agent) -> None:
+    first = agent.history().revisions[0]
+    receipt = agent.put_config(CHANGED, if_match=agent.config().etag, comment="heavier", actor="piranha", origin="rollback")
+    page = agent.history()
+    newest = page.revisions[0]
+    assert (receipt.revision, newest.number, page.total, first.origin) == (2, 2, 2, "start")
+    assert (newest.serial, newest.actor, newest.origin, newest.comment) == (8, "piranha", "rollback", "heavier")
+    assert (newest.parent, newest.etag, newest.outcome, newest.kept) == (first.id, receipt.etag, "applied", True)
+    assert newest.changes == ["serial_no 7 → 8", "real server number1 of http: weight 1 → 2"]
+    assert [one.number for one in agent.history(limit=1).revisions] == [2]
+    assert [one.number for one in agent.history(before=2).revisions] == [1]
+    text = agent.revision_text(1)
+    assert text is not None
+    assert (text.text, text.etag) == (TUTORIAL, first.etag)
+    assert agent.revision_text(3) is None
+
+
 def test_a_dry_run_changes_nothing_and_has_steps(agent: Agent) -> None:
     before = agent.config()
     receipt = agent.put_config(CHANGED, if_match=before.etag, dry_run=True)

@@ -2,6 +2,7 @@
 
 It behaves: real ETags, stale and invalid writes refused, the previous text kept for UNDO, a state derived from the configuration.  A test
 turns its knobs: ``down``, ``mark_down(…)``, ``connections(…)``, ``alert(…)``, ``event(…)``, ``passive``, ``userspace``, ``refusals``.
+``edit_outside`` makes a hand edit a revision, ``many_revisions``, ``thin`` and ``outcome`` give the history its other looks.
 ``pair()`` makes it one of two directors: ``failover`` then moves the role, ``peer_dies()`` and ``both_active()`` do what they say.
 """
 
@@ -196,6 +197,39 @@ class FakeAgent:
     def edit_by_hand(self, text: str) -> None:
         """Somebody edits lvs.cf on the router: no previous text, no event."""
         self.text = text
+
+    def edit_outside(self, text: str) -> None:
+        """A hand edit that the agent has found, checked and made a revision."""
+        changes = [change.words for change in diff(self.config_now, self._load(text).config)]
+        self._previous, self.text, self.exists = self.text, text, True
+        self._remember(self.config_now.globals.serial_no, "", "outside", "", changes)
+
+    def many_revisions(self, count: int) -> None:
+        """So many more accepted changes, each of one weight and the serial."""
+        for _ in range(count):
+            serial = self.config_now.globals.serial_no
+            weight = f"weight = {serial % 9 + 1}"
+            text = self.text.replace(f"serial_no = {serial}\n", f"serial_no = {serial + 1}\n")
+            self.text = text.replace(f"weight = {(serial - 1) % 9 + 1}", weight, 1)
+            said = f"real server number1 of http: {weight}"
+            self._remember(serial + 1, "piranha", "console", said, [said])
+
+    def forget_history(self) -> None:
+        """There is no revision (yet)."""
+        self._revisions = []
+
+    def thin(self, number: int) -> None:
+        """Only the line about this revision is left, not its text."""
+        self._alter(number, kept=False)
+
+    def outcome(self, number: int, outcome: str, words: str = "") -> None:
+        """What came of this revision."""
+        self._alter(number, outcome=outcome, outcome_words=words)
+
+    def _alter(self, number: int, **changes: object) -> None:
+        self._revisions = [
+            (msgspec.structs.replace(info, **changes), text) if info.number == number else (info, text) for info, text in self._revisions
+        ]
 
     def pair(self, *, private: bool = True) -> None:
         """A backup is enabled, its heartbeats are heard, and it stands by (or is active, where this one is ``passive``)."""
@@ -424,7 +458,8 @@ class FakeAgent:
                 comment=comment,
             )
         )
-        info = RevisionInfo(number=len(self._revisions) + 1, changes=changes, **asdict(revision))
+        outcome = "failed" if self.refusals else "applied"
+        info = RevisionInfo(number=len(self._revisions) + 1, changes=changes, outcome=outcome, **asdict(revision))
         self._revisions.append((info, self.text))
 
     def _load(self, text: str) -> Loaded:

@@ -1,4 +1,7 @@
-"""A browser without JavaScript, small enough for unit tests: reads a page's forms and sends them as a browser would."""
+"""A browser without JavaScript, small enough for unit tests: reads a page's forms and sends them as a browser would.
+
+That means for a text field: the first line feed is dropped, every line end is LF while one types and CR LF when it is sent.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ class Page(HTMLParser):
         self.words = ""
         self._open: list[str] = []
         self._select = ""
+        self._area: str | None = None
         self._button: tuple[str, bool] | None = None
         self.feed(self.html)
 
@@ -45,6 +49,8 @@ class Page(HTMLParser):
         elif tag == "input" and self.forms and "name" in a:
             if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
                 self.forms[-1].fields[a["name"]] = a.get("value", "")
+        elif tag == "textarea":
+            self._area, self.forms[-1].fields[a["name"]] = a["name"], ""
         elif tag == "select":
             self._select = a["name"]
         elif tag == "option" and self._select and "selected" in a:
@@ -61,10 +67,16 @@ class Page(HTMLParser):
             self._open.pop()
         elif tag == "select":
             self._select = ""
+        elif tag == "textarea" and self._area is not None:
+            fields = self.forms[-1].fields
+            fields[self._area] = fields[self._area].replace("\r\n", "\n").replace("\r", "\n").removeprefix("\n")
+            self._area = None
         elif tag == "button":
             self._button = None
 
     def handle_data(self, data: str) -> None:
+        if self._area is not None:
+            self.forms[-1].fields[self._area] += data
         self.words += " " + " ".join(data.split()) if data.strip() else ""
         if self._open and self._open[-1]:
             self.by_id[self._open[-1]] = self.by_id.get(self._open[-1], "") + data
@@ -88,7 +100,8 @@ class Page(HTMLParser):
         form = self.form_with(button)
         action, disabled = form.buttons[button]
         assert not disabled, f"{button} is off"
-        data = MultiDict({name: value for name, value in {**form.fields, **typed}.items() if value is not None})
+        said = {name: value for name, value in {**form.fields, **typed}.items() if value is not None}
+        data = MultiDict({name: value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n") for name, value in said.items()})
         if action:
             data["action"] = action
         answer = self.client.open(form.action, method=form.method.upper(), data=data)
