@@ -18,6 +18,7 @@ from app.settings import ConsoleSettings
 from app.views import (
     control,
     failover,
+    foreign,
     global_settings,
     history,
     login,
@@ -47,6 +48,7 @@ VIEWS = (
     monitoring_scripts,
     failover,
     lvs_cf,
+    foreign,
     history,
     review,
     help_page,
