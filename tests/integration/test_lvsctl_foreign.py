@@ -25,6 +25,11 @@ virtual shop {
      address = 127.0.0.100 lo:1
      port = 8081
      scheduler = wrr
+     server one {
+         address = 127.0.0.21
+         active = 1
+         port = 8997
+     }
 }
 """
 
@@ -123,7 +128,7 @@ def test_export_of_a_file_needs_no_agent(tmp_path: Path) -> None:
     path.write_text(LVS_CF)
     done = lvsctl("export", "--to", "ipvsadm", str(path))
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "-A -t 127.0.0.100:8081 -s wrr"
+    assert done.stdout.splitlines()[-2:] == ["-A -t 127.0.0.100:8081 -s wrr", "-a -t 127.0.0.100:8081 -r 127.0.0.21:8997 -m -w 1"]
     assert "no counterpart: health checks" in done.stderr
     assert "priority 100" in lvsctl("export", "--to", "keepalived", "--node", "backup", str(path)).stdout
     found = json.loads(lvsctl("export", "--to", "ipvsadm", "--json", "-", data=LVS_CF).stdout)

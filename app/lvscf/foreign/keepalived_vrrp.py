@@ -148,10 +148,18 @@ class Vrrp:
             settings.seconds(own["preempt_delay"].line, "preempt_delay", own["preempt_delay"].value())
         if "use_vmac" in own:
             settings.put(own["use_vmac"].line, "virtual_mac", value=True)
-        if "track_interface" in own:
-            settings.put(own["track_interface"].line, "monitor_links", 1, "every interface that lvs.cf names")
-            for child in own["track_interface"].inner:
-                self._ledger.needless(child.line, "monitor_links watches every interface that lvs.cf names")
+        self._links(instance, own)
+
+    def _links(self, instance: Statement, own: dict[str, Statement]) -> None:
+        """keepalived watches an instance's own interface unless it is told not to, and those of track_interface."""
+        words = "a director with a dead link gives up its role, as there"
+        tracked = own.get("track_interface")
+        if tracked or "dont_track_primary" not in own:
+            self._settings.put((tracked or own.get("interface") or instance).line, "monitor_links", 1, words)
+        if "dont_track_primary" in own:
+            self._ledger.became(own["dont_track_primary"].line, f"monitor_links = {int(tracked is not None)}")
+        for child in tracked.inner if tracked else ():
+            self._ledger.needless(child.line, "monitor_links watches every interface that lvs.cf names")
 
     def _interval(self, statement: Statement, adverts: Statement | None) -> None:
         interval = seconds_of(statement.value())
@@ -191,6 +199,6 @@ class Vrrp:
 _READ = frozenset(
     (
         *("state", "priority", "interface", "advert_int", "down_timer_adverts", "nopreempt", "preempt", "preempt_delay", "use_vmac"),
-        *("unicast_src_ip", "unicast_peer", "mcast_src_ip", "track_interface"),
+        *("unicast_src_ip", "unicast_peer", "mcast_src_ip", "track_interface", "dont_track_primary"),
     )
 )

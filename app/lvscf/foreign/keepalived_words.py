@@ -41,7 +41,7 @@ VRRP: Words = {
     **dict.fromkeys(("authentication", "auth_type", "auth_pass"), _KEY),
     **dict.fromkeys(("garp_master_delay", "garp_master_repeat", "garp_master_refresh", "garp_master_refresh_repeat"), _ARP),
     **dict.fromkeys(("garp_lower_prio_delay", "garp_lower_prio_repeat", "garp_extra_if"), _ARP),
-    **dict.fromkeys(("debug", "version", "dont_track_primary", "native_ipv6", "accept", "skip_check_adv_addr", "strict_mode"), _AGENT),
+    **dict.fromkeys(("debug", "version", "native_ipv6", "accept", "skip_check_adv_addr", "strict_mode"), _AGENT),
     **dict.fromkeys(("promote_secondaries", "vmac_xmit_base", "unicast_ttl", "lower_prio_no_advert", "higher_prio_send_advert"), _AGENT),
     "virtual_router_id": (Verdict.NEEDLESS, "directors know each other by address and key"),
     "no_accept": (Verdict.LOST, "a director answers on its virtual addresses"),

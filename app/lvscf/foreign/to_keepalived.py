@@ -38,8 +38,11 @@ def export_keepalived(config: Config, node: Node = "primary") -> Exported:
     """keepalived.conf of the ``primary`` or the ``backup`` director.  What has no counterpart is in ``missing`` and in the comments."""
     missing = Missing()
     services = list(exportable(config, missing))
-    lines = [*_globals(config.globals, missing), *_instance(config, services, node, missing)]
     for one in services:
+        if not one.servers:
+            missing.say(f"virtual {one.virtual.name}: it has no real server, and is ignored there")
+    lines = [*_globals(config.globals, missing), *_instance(config, services, node, missing)]
+    for one in (one for one in services if one.servers):
         lines += ["", *_service(one, config.globals, missing)]
     title = f"keepalived.conf of the {node} director, made from an lvs.cf."
     return Exported(missing.as_comments(title) + "\n".join(lines) + "\n", tuple(missing.entries))
@@ -75,12 +78,12 @@ def _instance(config: Config, services: list[Exportable], node: Node, missing: M
         return
     shared = [address for address in addresses if ":" not in address.split("/")[0]][:MOST_ADDRESSES]
     others = [address for address in addresses if address not in shared]
-    device = addresses[0].split(" dev ")[1].split()[0]
+    devices = list(dict.fromkeys(address.split(" dev ")[1].split()[0] for address in addresses))
     if not shared:
         shared, others = others[:MOST_ADDRESSES], others[MOST_ADDRESSES:]
     yield f"\nvrrp_instance {INSTANCE} {{"
     for line in (
-        *_role(settings, node, device, missing),
+        *_role(settings, node, devices, missing),
         *_block("virtual_ipaddress", shared),
         *_block("virtual_ipaddress_excluded", others),
     ):
@@ -95,14 +98,14 @@ def _block(name: str, lines: list[str]) -> Lines:
         yield "}"
 
 
-def _role(settings: GlobalSettings, node: Node, device: str, missing: Missing) -> Lines:
+def _role(settings: GlobalSettings, node: Node, devices: list[str], missing: Missing) -> Lines:
     """Everything of the instance but its addresses."""
     yield "state BACKUP"
     if not settings.preempt:
         yield "nopreempt"
     elif settings.preempt_delay:
         yield f"preempt_delay {settings.preempt_delay:g}"
-    yield f"interface {word(device)}"
+    yield f"interface {word(devices[0])}"
     yield f"virtual_router_id {ROUTER_ID}"
     yield f"priority {PRIORITIES[node]}"
     yield from _times(settings, missing)
@@ -110,7 +113,9 @@ def _role(settings: GlobalSettings, node: Node, device: str, missing: Missing) -
     if settings.virtual_mac:
         yield "use_vmac"
     if settings.monitor_links:
-        yield from _block("track_interface", [word(device)])
+        yield from _block("track_interface", [word(device) for device in devices[1:]])
+    else:
+        yield "dont_track_primary"
     for keyword, command in (("notify_master", settings.active_cmd), ("notify_backup", settings.inactive_cmd)):
         if command:
             yield f"{keyword} {word(command)}"
@@ -203,8 +208,9 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
             yield f"persistence_granularity {length}"
         elif not one.ipv6 and length and length != 32:
             yield f"persistence_granularity {virtual.pmask}"
-    yield f"protocol {virtual.protocol.upper()}"
-    if virtual.fwmark and one.ipv6:
+    if not virtual.fwmark:
+        yield f"protocol {virtual.protocol.upper()}"
+    elif one.ipv6:
         yield "ip_family inet6"
     if virtual.quorum:
         yield f"quorum {virtual.quorum}"
