@@ -85,7 +85,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """lvs.cf in another program's language: ``text`` with the missing as comments on top, ``missing``: what has no counterpart."""
+    """lvs.cf in another program's language, and what has no counterpart there (in comments on top too, where the language has any)."""
 
     text: str
     missing: tuple[str, ...]

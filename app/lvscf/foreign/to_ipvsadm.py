@@ -12,18 +12,17 @@ from app.lvscf.foreign.report import Exported
 from app.lvscf.foreign.values import joined, length_of, mask_of
 from app.lvscf.model import NO_ADDRESS, Config, Forwarding, GlobalSettings, Protocol, RealServer, VirtualServer
 
-_TITLE = "Rules for ipvsadm -R, made from an lvs.cf: the table while every real server is up."
 _PROTOCOLS = {Protocol.TCP: "-t", Protocol.UDP: "-u", Protocol.SCTP: "--sctp-service"}
 _METHODS = {Forwarding.NAT: "-m", Forwarding.DIRECT: "-g", Forwarding.TUNNEL: "-i"}
 
 
 def export_ipvsadm(config: Config) -> Exported:
-    """The rules.  What a table cannot say (checks, addresses, the other director) is in ``missing`` and in the comments on top."""
+    """The rules.  What a table cannot say (checks, addresses, the other director) is in ``missing`` alone: ipvsadm takes no comments."""
     missing = Missing()
     lines = [line for one in exportable(config, missing) for line in _service(one, config.globals)]
     for words in _left_out(config):
         missing.say(words)
-    return Exported(missing.as_comments(_TITLE) + "".join(f"{line}\n" for line in lines), tuple(missing.entries))
+    return Exported("".join(f"{line}\n" for line in lines), tuple(missing.entries))
 
 
 def _service(one: Exportable, settings: GlobalSettings) -> Iterator[str]:

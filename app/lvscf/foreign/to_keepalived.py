@@ -79,11 +79,14 @@ def _instance(config: Config, services: list[Exportable], node: Node, missing: M
     shared = [address for address in addresses if ":" not in address.split("/")[0]][:MOST_ADDRESSES]
     others = [address for address in addresses if address not in shared]
     devices = list(dict.fromkeys(address.split(" dev ")[1].split()[0] for address in addresses))
-    if not shared:
-        shared, others = others[:MOST_ADDRESSES], others[MOST_ADDRESSES:]
+    unicast = _unicast(settings, node, addresses, missing) if settings.backup_active else []
+    ipv6 = ":" in unicast[0] if unicast else ":" in addresses[0].split("/")[0]
+    shared = [address for address in addresses if (":" in address.split("/")[0]) is ipv6][:MOST_ADDRESSES]
+    others = [address for address in addresses if address not in shared]
     yield f"\nvrrp_instance {INSTANCE} {{"
     for line in (
         *_role(settings, node, devices, missing),
+        *unicast,
         *_block("virtual_ipaddress", shared),
         *_block("virtual_ipaddress_excluded", others),
     ):
@@ -109,9 +112,9 @@ def _role(settings: GlobalSettings, node: Node, devices: list[str], missing: Mis
     yield f"virtual_router_id {ROUTER_ID}"
     yield f"priority {PRIORITIES[node]}"
     yield from _times(settings, missing)
-    yield from _directors(settings, node, missing)
     if settings.virtual_mac:
         yield "use_vmac"
+        yield "vmac_xmit_base"
     if settings.monitor_links:
         yield from _block("track_interface", [word(device) for device in devices[1:]])
     else:
@@ -133,19 +136,20 @@ def _times(settings: GlobalSettings, missing: Missing) -> Lines:
         missing.say(f"deadtime = {settings.deadtime:g}: it is a whole number of advertisements there, {adverts * interval:g} seconds")
 
 
-def _directors(settings: GlobalSettings, node: Node, missing: Missing) -> Lines:
-    if not settings.backup_active:
-        return
-    known = {"primary": ip_of(settings.primary), "backup": ip_of(settings.backup)}
-    here, there = (known[node], known["backup" if node == "primary" else "primary"])
-    if here and there and NO_ADDRESS not in {here, there}:
-        yield f"unicast_src_ip {here}"
-        yield from _block("unicast_peer", [there])
-    else:
-        missing.say("primary and backup: they are not both IP addresses, so advertisements go to the multicast address")
+def _unicast(settings: GlobalSettings, node: Node, addresses: list[str], missing: Missing) -> list[str]:
+    """Who speaks to whom.  VRRP speaks in the family of its virtual addresses; directors of another one speak by multicast."""
     missing.say("heartbeat_port and the key of `lvsctl pair`: advertisements are not signed")
     if settings.primary_private or settings.backup_private:
         missing.say("primary_private and backup_private: VRRP has one path for an instance")
+    known = {"primary": ip_of(settings.primary), "backup": ip_of(settings.backup)}
+    here, there = known[node], known["backup" if node == "primary" else "primary"]
+    if not here or not there or NO_ADDRESS in {here, there}:
+        missing.say("primary and backup: they are not both IP addresses, so advertisements go to the multicast address")
+    elif not any((":" in here) is (":" in there) is (":" in address.split("/")[0]) for address in addresses):
+        missing.say("primary and backup: no virtual address is of their family, so advertisements go to the multicast address")
+    else:
+        return [f"unicast_src_ip {here}", *_block("unicast_peer", [there])]
+    return []
 
 
 def _addresses(settings: GlobalSettings, services: list[Exportable], missing: Missing) -> Lines:
@@ -183,6 +187,11 @@ def _service(one: Exportable, settings: GlobalSettings, missing: Missing) -> Lin
         yield ""
         yield from (f"    {line}" for line in _server(virtual, server, settings.network, missing))
     yield "}"
+    weight = sum(max(server.weight, 0) for server in one.servers)
+    if not weight:
+        missing.say(f"virtual {virtual.name}: every weight is 0, which keepalived warns of")
+    elif virtual.quorum and (virtual.quorum > weight or weight != len(one.servers)):
+        missing.say(f"quorum of {virtual.name}: there it is a sum of weights, of which this virtual server has {weight}")
     if virtual.load_monitor != "none":
         missing.say(f"load_monitor of {virtual.name}: weights that follow the servers' load")
     if virtual.slow_start:
@@ -212,8 +221,9 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
         yield f"protocol {virtual.protocol.upper()}"
     elif one.ipv6:
         yield "ip_family inet6"
-    if virtual.quorum:
-        yield f"quorum {virtual.quorum}"
+    weight = sum(max(server.weight, 0) for server in one.servers)
+    if virtual.quorum and weight:
+        yield f"quorum {min(virtual.quorum, weight)}"
     if virtual.quiesce_server:
         yield "inhibit_on_failure"
 

@@ -64,7 +64,7 @@ def _servers(draw: st.DrawFn, *, ipv6: bool, port: int, network: Forwarding, nam
                 lower_threshold=draw(st.sampled_from([0, 800])),
             )
         )
-    return tuple(made)
+    return (replace(made[0], weight=made[0].weight or 1), *made[1:])
 
 
 @st.composite
@@ -99,7 +99,7 @@ def _virtual(draw: st.DrawFn, number: int, network: Forwarding, *, whole: bool) 
         made,
         vip_nmask="ffff:ffff:ffff:ffff::" if ipv6 else draw(st.sampled_from(MASKS)),
         quiesce_server=draw(st.booleans()),
-        quorum=draw(st.sampled_from([0, 1, 2])),
+        quorum=min(draw(st.sampled_from([0, 1, 2])), sum(server.weight for server in made.servers)),
         sorry_server=draw(st.sampled_from([None, "2001:db8::9" if ipv6 else "10.11.12.9"])),
         check_interval=draw(st.sampled_from([1, 6, 2.5])),
         check_timeout=draw(st.sampled_from([1, 4])) if values else 0,
@@ -144,6 +144,8 @@ def for_keepalived(draw: st.DrawFn) -> Config:
         replace(draw(_virtual(number, network, whole=True)), name=names[number - 1]) for number in range(1, draw(st.integers(1, 4)) + 1)
     ]
     settings = draw(_settings(network))
+    if all(one.address and ":" in one.address.host for one in virtual):  # VRRP speaks in the family of the virtual addresses
+        settings = replace(settings, primary="2001:db8:1::b", backup="2001:db8:1::c", nat_router=None, nat_nmask="0.0.0.0")
     inside = any(server.address.startswith("10.") for one in virtual for server in one.servers)
     if not inside:  # an address in no real server's network is no gateway
         settings = replace(settings, nat_router=None, nat_nmask="0.0.0.0")
