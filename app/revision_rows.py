@@ -64,7 +64,8 @@ def row(one: RevisionInfo, now: float, *, in_force: bool) -> RevisionRow:
     """One revision as a row."""
     word, kind = OUTCOMES.get(one.outcome, (one.outcome, IDLE))
     changes = tuple(words for words in one.changes if not words.startswith("serial_no "))
-    repeated = bool(changes) and one.comment.startswith("; ".join(changes[:3]))
+    said = "; ".join(changes[:3])
+    repeated = bool(said) and (one.comment.startswith(said) or said.startswith(one.comment))  # a long comment is kept cut off
     return RevisionRow(
         number=one.number,
         serial=one.serial,

@@ -193,8 +193,8 @@ class RevisionStore(Protocol):
         """Keep a revision and its text for good before this returns; returns its number.
 
         With ``head`` it is what lvs.cf is from now on.  Without: one more that is known (the other director's), whether or not its parents
-        are.  One that is here already keeps its number and its outcome, and becomes the head if so asked.  Raises ValueError when the id
-        is not the one that the other fields lead to, or the ETag not the text's.
+        are.  One that is here already keeps its number; with ``head`` its outcome is ``outcome`` from now on.  Raises ValueError when the
+        id is not the one that the other fields lead to, or the ETag not the text's.
         """
         ...
 

@@ -89,6 +89,7 @@ def _page(basis: Basis, typed: TypedFile, notes: Notes, uploaded: str = "") -> s
         typed=typed,
         edited=typed.text != basis.text.text,
         findings=findings,
+        wrong=any(one.severity == "error" for one in findings),
         findings_shown=FINDINGS_SHOWN,
         lines=numbered(typed.text, findings),
         line_count=count_lines(typed.text),

@@ -37,6 +37,8 @@ VERSION = 1
 THIN_EVERY = 64
 """Thinning looks at every line, so it is done now and then."""
 BUSY_S = 2.0
+LOOKED_OVER_BYTES = 64 * 1024 * 1024
+"""A larger database is not looked over as a whole when it is opened: lvsd's start waits for it.  What is read is checked in any case."""
 SCHEMA = """
 CREATE TABLE revisions (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -96,18 +98,20 @@ class SqliteRevisions:
         """Keep a revision and its text; returns its number."""
         if not linked(revision) or hashlib.sha256(text).hexdigest() != revision.etag:
             raise ValueError(f"revision {revision.id[:12]} is not what its id or its ETag says")
+        compressed = zlib.compress(text)
 
         def work(database: sqlite3.Connection) -> int:
             found = _one(database, "WHERE id = ?", revision.id)
-            if found is None or not found.kept:
-                database.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (revision.etag, zlib.compress(text)))
+            database.execute("INSERT OR IGNORE INTO texts VALUES (?, ?)", (revision.etag, compressed))
             if found is None:
                 values = [getattr(revision, name) for name in FIELDS]
                 database.execute(INSERT, (*values, json.dumps(list(changes)), outcome))
-            number = found.number if found else int(database.execute("SELECT last_insert_rowid()").fetchone()[0])
+            elif head:
+                database.execute("UPDATE revisions SET outcome = ?, outcome_words = '' WHERE number = ?", (outcome, found.number))
             if head:
                 _move_head(database, revision.id)
-            if number % THIN_EVERY == 0 and found is None:
+            number = found.number if found else int(database.execute("SELECT max(number) FROM revisions").fetchone()[0])
+            if found is None and number % THIN_EVERY == 0:
                 self._thin(database)
             return number
 
@@ -240,6 +244,8 @@ class SqliteRevisions:
             database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"it was written by another version of the agent (form {version})")
+        if self._path.stat().st_size > LOOKED_OVER_BYTES:
+            return
         if found := [row[0] for row in database.execute("PRAGMA quick_check(1)") if row[0] != "ok"]:
             raise _Broken(str(found[0]))
 

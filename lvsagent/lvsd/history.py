@@ -146,7 +146,7 @@ class History:
         return await self._asked(work)
 
     async def ask(self, question: Callable[[RevisionStore], T]) -> T:
-        """What only the store itself can tell, in the order of everything else.  Raises Unavailable."""
+        """Anything else of the store, after all that was asked before.  Raises Unavailable."""
         return await self._asked(lambda: question(self._store))
 
     async def close(self) -> None:
@@ -161,8 +161,6 @@ class History:
             candidate, origin=write.origin, actor=write.actor, comment=write.comment, other_parent=write.other_parent
         )
         number = self._store.add(revision, candidate.file.data, _first(changes))
-        if write.revision is not None:  # one that was known already has an outcome, of the director where it was made
-            self._store.finish(revision.id, PENDING)
         self.head_etag = revision.etag
         return KeptRevision(number, revision, tuple(changes))
 
@@ -231,7 +229,8 @@ class History:
         try:
             return await self._run(work)
         except AdapterError as error:
-            self._trouble(error)
+            if isinstance(error, HistoryDamaged):
+                self._trouble(error)
             raise Unavailable(str(error)) from error
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -127,7 +127,7 @@ def test_the_other_directors_are_known_without_being_the_head(store: RevisionSto
     assert missing(parents, joined.id, {first.id, theirs.id}) == [mine.id, joined.id]
 
 
-def test_adding_again_changes_nothing_but_the_head(store: RevisionStore) -> None:
+def test_adding_again_changes_nothing_but_the_head_and_its_outcome(store: RevisionStore) -> None:
     first, second = chain(store, 2)
     theirs = revision(3, second.id, node="righty")
     store.add(theirs, text_of(3), ["their change"], head=False, outcome="applied")
@@ -135,7 +135,7 @@ def test_adding_again_changes_nothing_but_the_head(store: RevisionStore) -> None
     head, before = store.head(), store.before_head()
     assert head is not None
     assert before is not None
-    assert (head.revision, head.changes, head.outcome, before.revision) == (theirs, ("their change",), "applied", second)
+    assert (head.revision, head.changes, head.outcome, before.revision) == (theirs, ("their change",), "pending", second)
     assert store.add(first, text_of(1), head=False) == 1
     assert store.total() == 3
 

@@ -28,6 +28,8 @@ class FakeRevisionStore:
         self._texts.setdefault(revision.etag, text)
         if revision.id not in self._kept:
             self._kept[revision.id] = KeptRevision(len(self._kept) + 1, revision, tuple(changes), outcome)
+        elif head:
+            self._kept[revision.id] = replace(self._kept[revision.id], outcome=outcome, outcome_words="")
         if head and self._head != revision.id:
             self._before, self._head = self._head, revision.id
         return self._kept[revision.id].number

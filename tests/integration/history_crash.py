@@ -17,6 +17,8 @@ from typing import Any
 
 from lvsagent.adapters.config_files import SystemFiles, etag_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
+from lvsagent.api.contract import Write
+from lvsagent.core.revisions import Revision, link
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import TUTORIAL, Lab, running
 
@@ -72,7 +74,40 @@ async def edit(lab: Lab) -> None:
     await lab.director.look_at_disk()
 
 
-CHANGES = {"put": put, "edit": edit}
+async def know(lab: Lab) -> None:
+    """The other director's revision is known here, and not taken over yet."""
+    await lab.director.history.ask(lambda store: store.add(theirs(lab), NEW.encode(), head=False, outcome="applied"))
+
+
+async def take(lab: Lab) -> None:
+    """Take it over."""
+    await lab.director.put(Write(NEW.encode(), if_match=etag_of(TUTORIAL.encode()), actor="righty", revision=theirs(lab)))
+
+
+def theirs(lab: Lab) -> Revision:
+    """What the other director has made of the lvs.cf that both had."""
+    store = lab.director.history._store
+    first = store.by_number(1)
+    assert first is not None
+    return link(
+        Revision(
+            parent=first.revision.id,
+            etag=etag_of(NEW.encode()),
+            serial=2,
+            at=1e9,
+            node="righty",
+            actor="piranha",
+            origin="console",
+            comment="there",
+        )
+    )
+
+
+async def nothing(_lab: Lab) -> None:
+    """Nothing comes first."""
+
+
+CHANGES = {"put": (nothing, put), "edit": (nothing, edit), "take": (know, take)}
 
 
 async def one_change(folder: Path, change: str, countdown: Countdown) -> None:
@@ -81,9 +116,11 @@ async def one_change(folder: Path, change: str, countdown: Countdown) -> None:
     async with running(folder, plane=FakeIpvs(), files=files) as lab:
         store = lab.director.history._store
         assert isinstance(store, SqliteRevisions)
+        first, then = CHANGES[change]
+        await first(lab)
         for what in (files, store, lab.plane):
             countdown.watch(what)
-        await CHANGES[change](lab)
+        await then(lab)
 
 
 def main(root: Path, change: str) -> None:

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -337,6 +337,16 @@ async def test_a_crash_at_any_step_of_taking_in_an_edit_loses_nothing(tmp_path: 
         assert chained(revisions), name
 
 
+async def test_a_crash_at_any_step_of_taking_over_the_other_directors_leaves_it_to_be_taken_again(tmp_path: Path) -> None:
+    folders = await asyncio.to_thread(crashed, tmp_path, "take")
+    assert len(folders) > 30
+    for name, folder in folders.items():
+        standing, (theirs, mine), _ = await story(folder)
+        head = theirs if standing == NEW else mine
+        assert (head.etag, head.outcome) == (etag_of(standing.encode()), "applied"), name
+        assert (theirs.parent, theirs.comment, theirs.node) == (mine.id, "there", "righty"), name
+
+
 # --- when it cannot be kept ------------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +395,69 @@ async def test_a_change_that_cannot_become_history_is_refused_and_nothing_is_wri
         assert [(one.serial, one.origin) for one in await history(lab)] == [(3, "outside"), (1, "start")]
         assert not [alert for alert in (await lab.ask(lab.client.state)).alerts if alert.code == "history"]
         assert "the history is kept again" in await messages(lab)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A state folder with a small disk of its own."""
+    state = tmp_path / "state"
+    state.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(state)], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount")
+    yield state
+    subprocess.run(["umount", str(state)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take the last byte of a disk."""
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    return ballast
+
+
+async def fill_the_history(lab: Lab) -> None:
+    """Until there is not even room left in the database's own files."""
+    for number in range(2, 60):
+        await put(lab, serial(number).replace("# the", f"# {os.urandom(4000).hex()} the"))
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+async def test_on_a_really_full_disk_a_change_is_refused_and_an_edit_by_hand_serves(tmp_path: Path, small: Path) -> None:
+    async with running(tmp_path) as lab:
+        ballast = fill(small)
+        with pytest.raises(AgentRefused, match=r"the history cannot be kept in .*: no space left on the disk; nothing was written"):
+            await fill_the_history(lab)
+        standing = lab.text()
+        newest = next(one for one in await history(lab) if one.outcome == "applied")
+        assert newest.etag == etag_of(standing.encode())
+        lab.lvs_cf.write_text(serial(77, 5))
+        await lab.director.step()
+        assert (await lab.ask(lab.client.state)).config.applied_serial == 77
+        ballast.unlink()
+        await lab.director.step()
+        newest = (await history(lab))[0]
+        assert (newest.serial, newest.origin, newest.outcome) == (77, "outside", "applied")
+        await put(lab, serial(78))
+        assert (await history(lab))[0].parent == newest.id
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+async def test_on_a_read_only_disk_lvs_cf_is_served_and_a_change_refused(tmp_path: Path, small: Path) -> None:
+    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,ro", str(small)], check=True)
+    async with running(tmp_path) as lab:
+        state = await lab.ask(lab.client.state)
+        assert state.config.applied_serial == 1
+        assert any("the history cannot be kept" in alert.message for alert in state.alerts if alert.code == "history")
+        with pytest.raises(AgentRefused, match="read-only"):
+            await put(lab, serial(2))
+        assert lab.text() == TUTORIAL
+        with pytest.raises(AgentRefused, match="read-only"):
+            await history(lab)
 
 
 async def test_an_outcome_that_cannot_be_noted_is_noted_later(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_an_origin_of_a_later_agent_is_shown_as_it_is() -> None:
         (["a 1 → 2"], "a 1 → 2", ""),
         (["serial_no 1 → 2", "a 1 → 2"], "a 1 → 2", ""),
         (["a", "b", "c", "d"], "a; b; c; and 1 more", ""),
+        (["a 1 → 2", "b" * 300, "c" * 300], ("a 1 → 2; " + "b" * 300 + "; " + "c" * 300)[:500], ""),
         (["a"], "because of the heat", "because of the heat"),
         ([], "because of the heat", "because of the heat"),
         (["serial_no 1 → 2"], "only the serial", "only the serial"),
