@@ -20,6 +20,7 @@ from app.views import (
     failover,
     foreign,
     global_settings,
+    guard,
     history,
     login,
     lvs_cf,
@@ -51,6 +52,7 @@ VIEWS = (
     foreign,
     history,
     review,
+    guard,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000

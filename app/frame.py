@@ -20,6 +20,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app.lvscf import Loaded
 from app.presentation import Header, header
+from app.safeguards import REFRESH_S, Countdown, countdown
 from app.services import Query, Services, Snapshot
 from app.settings import ConsoleSettings
 from lvsagent.client import AgentDown, ConfigText
@@ -115,6 +116,22 @@ class _Frame:
         if "header" not in g:
             g.header = header(snapshot(), services().wall())
         return cast("Header", g.header)
+
+    @property
+    def guard(self) -> Countdown | None:
+        """The change that goes back by itself, if there is one."""
+        return countdown(snapshot().state, services().wall())
+
+    @property
+    def guard_refresh_s(self) -> int:
+        """How often the page comes again without JavaScript while a countdown runs; 0: it does not."""
+        guard = self.guard
+        return REFRESH_S if request.method == "GET" and guard is not None and not guard.returned else 0
+
+    @property
+    def here(self) -> str:
+        """Where to come back to after a button of the frame."""
+        return safe_target(request.args["next"] if "next" in request.args else request.full_path.rstrip("?"))
 
     @property
     def tabs(self) -> list[tuple[str, str, bool]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lvsagent import ctl_foreign
-from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
+from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
 OK, FAILED, NO_AGENT = 0, 1, 3
@@ -67,12 +67,21 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
+    apply.add_argument("--plan", default="", metavar="FINGERPRINT", help="refuse if it would do more than the plan that lvsctl plan showed")
+    _safe_arguments(apply)
+    guard = _add(commands, "guard", _of("ctl_guard", "guard"), "the change that goes back by itself: confirm it, or have it back now")
+    guard.add_argument("action", choices=("status", "confirm", "revert"))
     _history_commands(commands)
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     ctl_foreign.add_commands(commands, _add, lambda arguments: _agent(arguments).config().text)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
+
+
+def _safe_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes-take-out", action="store_true", help="a large change: name what it takes out of service, and do it")
+    command.add_argument("--guard", type=float, default=0.0, metavar="SECONDS", help="it goes back by itself unless confirmed in time")
 
 
 def _reading_commands(commands: Any) -> None:
@@ -103,6 +112,8 @@ def _history_commands(commands: Any) -> None:
     form.add_argument("--text", action="store_true", help="as text only, as diff -u prints it")
     back = _add(commands, "rollback", _of("ctl_history", "rollback"), "put a revision's lvs.cf back, as the next serial, in force at once")
     back.add_argument("--comment", default="", help="why; kept with the change")
+    _safe_arguments(back)
+    back.set_defaults(plan="")
     for command in (show, back):
         command.add_argument("number", type=_number, metavar="N", help="the revision's number (see history)")
 
@@ -180,7 +191,8 @@ def _report(error: AgentError, *, as_json: bool) -> int:
 
     diagnostics = error.diagnostics if isinstance(error, InvalidConfig) else ()
     if as_json:
-        code = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid"}.get(type(error), "refused")
+        codes = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid", PlanGrown: "grown", Unconfirmed: "unconfirmed"}
+        code = codes.get(type(error), "refused")
         code = error.code if isinstance(error, AgentRefused) else code
         problem = {"error": {"code": code, "message": str(error), "diagnostics": msgspec.to_builtins(diagnostics)}}
         sys.stdout.write(json.dumps(problem) + "\n")
@@ -278,18 +290,21 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    return _put(arguments, dry_run=False, comment=arguments.comment)
+    return _put(arguments, dry_run=False)
 
 
-def _put(arguments: argparse.Namespace, *, dry_run: bool, comment: str = "") -> int:
+def _put(arguments: argparse.Namespace, *, dry_run: bool) -> int:
     import msgspec  # noqa: PLC0415
 
-    from lvsagent import ctl_text  # noqa: PLC0415
+    from lvsagent import ctl_guard, ctl_text  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    agent = _agent(arguments)
+    agent, text = _agent(arguments), data.decode("utf-8", "surrogateescape")
     etag = arguments.if_match or agent.config().etag
-    receipt = agent.put_config(data.decode("utf-8", "surrogateescape"), if_match=etag, comment=comment, dry_run=dry_run)
+    if dry_run:
+        receipt = agent.put_config(text, if_match=etag, dry_run=True)
+    else:
+        receipt = ctl_guard.accept(arguments, agent, text, if_match=etag, comment=arguments.comment)
     _print(arguments, lambda: msgspec.to_builtins(receipt), lambda: ctl_text.receipt_text(receipt))
     return OK if dry_run or (receipt.applied and not receipt.refusals) else FAILED
 

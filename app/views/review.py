@@ -24,15 +24,16 @@ from app.forms.values import readable
 from app.frame import agent_down, current_config, safe_target, services
 from app.lvscf import diff, parse, read
 from app.lvscf.model import Config
+from app.safeguards import FIELDS, Safeguards, safeguards
 from app.textdiff import unified
-from lvsagent.client import AgentError, ConfigText, InvalidConfig, StaleConfig
-from lvsagent.wire import DiagnosticInfo
+from lvsagent.client import AgentError, ConfigText, InvalidConfig, StaleConfig, Unread
+from lvsagent.wire import DiagnosticInfo, Receipt
 
 blueprint = Blueprint("review", __name__)
 
 OUTCOMES = "piranha-outcomes"
 ACTOR = "piranha"
-NOT_CARRIED = {"csrf_token", "action"}
+NOT_CARRIED = {"csrf_token", "action", *FIELDS}
 WORDS_SHOWN = 40
 LOOKED_BACK = 50
 """How many revisions are looked at for the text that a form was made from."""
@@ -196,14 +197,32 @@ def _obstacle(screen: Screen, basis: Basis) -> ResponseReturnValue | None:
         return screen.show(Notes(words=(f"Nothing was written: {down} What you typed is kept on this page.",))), 503
     if request.form.get("etag", "") != basis.etag:
         return stale(screen, basis)
+    try:
+        safeguards(request.form)
+    except ValueError as error:
+        return screen.show(Notes(words=(str(error),))), 422
     return None
+
+
+def put(made: Draft, comment: str, asked: Safeguards) -> Receipt:
+    """Write it, with what makes that safe.  Raises what ``put_config`` raises."""
+    return services().agent.put_config(
+        made.text,
+        if_match=made.basis.etag,
+        comment=readable(comment),
+        actor=ACTOR,
+        origin=made.origin,
+        plan=asked.plan,
+        confirm=asked.confirm,
+        guard_s=asked.guard_s,
+    )
 
 
 def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
-        receipt = services().agent.put_config(
-            made.text, if_match=made.basis.etag, comment=readable(made.comment), actor=ACTOR, origin=made.origin
-        )
+        receipt = put(made, made.comment, safeguards(request.form))
+    except Unread as unread:  # the plan has grown, or takes out more than an everyday change: read it first
+        return reviewed(made, unread.receipt, screen.title, screen.here, carried(screen), str(unread)), 409
     except StaleConfig as error:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
@@ -219,16 +238,23 @@ def _review(screen: Screen, made: Draft) -> ResponseReturnValue:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
         return _refused(screen, made, error)
+    return reviewed(made, receipt, screen.title, screen.here, carried(screen))
+
+
+def reviewed(made: Draft, receipt: Receipt, title: str, here: str, carry_pairs: list[tuple[str, str]], refused: str = "") -> str:
+    """The page REVIEW, whose ACCEPT posts to ``here``.  ``refused``: why an ACCEPT led to it."""
     known = {(one.code, one.message) for one in made.basis.loaded.diagnostics}
     return render_template(
         "review/review.html",
-        screen=screen,
+        title=title,
+        here=here,
+        refused=refused,
         changes=made.changes,
         lines=unified(made.basis.text.text if made.basis.text.exists else "", made.text),
         receipt=receipt,
         touched=sum(step.connections for step in receipt.steps),
         findings=[one for one in receipt.diagnostics if (one.code, one.message) not in known],
-        carry_pairs=carried(screen),
+        carry_pairs=carry_pairs,
     )
 
 
@@ -336,8 +362,14 @@ def undo() -> ResponseReturnValue:
     previous = agent.previous_config()
     if previous is None or not previous.exists or not previous.text:
         return _cannot_undo("There is no earlier lvs.cf to go back to.")
+    if request.form.get("action") == "back":
+        return redirect(target)
     made = undoing(basis, previous)
-    receipt = agent.put_config(made.text, if_match=basis.etag, comment=readable(f"undo: {made.comment}"), actor=ACTOR)
+    try:
+        receipt = put(made, f"undo: {made.comment}", safeguards(request.form))
+    except Unread as unread:
+        pairs = [("etag", basis.etag), ("next", target)]
+        return reviewed(made, unread.receipt, "Undo", request.path, pairs, str(unread)), 409
     return redirect(with_token(target, _outcomes().keep(Outcome(receipt, made.changes, undo=True))))
 
 

@@ -21,9 +21,22 @@ import msgspec
 from aiohttp import web
 
 from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
-from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
+from lvsagent.api.contract import (
+    BadRequest,
+    Grown,
+    Invalid,
+    NotFound,
+    Question,
+    Refused,
+    Service,
+    Stale,
+    Unavailable,
+    Unconfirmed,
+    Unread,
+    Write,
+)
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, Problem, Rehearsal, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -34,6 +47,7 @@ MOST_CONNECTIONS = 256
 MOST_EVENTS = 1000
 MOST_REVISIONS = 1000
 TEXT_LIMIT = 500
+LONGEST_GUARD_S = 3600.0
 ORIGINS_OF_CALLERS = ("console", "lvsctl", "rollback", "import")
 """Where a caller may say that a change comes from; the others are the agent's own word."""
 
@@ -46,6 +60,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STATUSES: dict[type[Refused], tuple[int, str]] = {
     Stale: (412, "stale"),
     Invalid: (422, "invalid"),
+    Grown: (409, "grown"),
+    Unconfirmed: (409, "unconfirmed"),
     NotFound: (404, "not_found"),
     Unavailable: (503, "unavailable"),
     BadRequest: (400, "bad_request"),
@@ -141,6 +157,7 @@ class ApiServer:
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
             web.post("/v1/failover", self._post_failover),
+            web.post("/v1/guard", self._post_guard),
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
@@ -172,6 +189,9 @@ class ApiServer:
             comment=unquote(_text(request, "comment"), errors="replace")[:TEXT_LIMIT],
             actor=actor[:TEXT_LIMIT],
             dry_run=_flag(request, "dry_run"),
+            plan=_text(request, "plan")[:TEXT_LIMIT],
+            confirm=_text(request, "confirm")[:TEXT_LIMIT],
+            guard_s=_guard_s(_text(request, "guard")),
             origin=origin,
         )
         receipt = await self._service.put(write)
@@ -226,6 +246,11 @@ class ApiServer:
             FailoverRequest(action=asked.action, actor=(asked.actor or _user(request))[:TEXT_LIMIT], reason=asked.reason[:TEXT_LIMIT])
         )
         return web.Response(status=204)
+
+    async def _post_guard(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, GuardRequest)
+        actor = (asked.actor or _user(request))[:TEXT_LIMIT]
+        return _json(200, await self._service.guard(GuardRequest(action=asked.action, actor=actor, etag=asked.etag)))
 
     async def _get_rehearsals(self, _request: web.Request) -> web.Response:
         return _json(200, self._service.rehearsals())
@@ -297,6 +322,17 @@ def _text(request: web.Request, name: str) -> str:
     return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
 
 
+def _guard_s(text: str) -> float:
+    """The seconds of a guarded change; 0 when there is no guard."""
+    try:
+        seconds = float(text or 0)
+    except ValueError:
+        seconds = -1.0
+    if seconds and not 1 <= seconds <= LONGEST_GUARD_S:
+        raise BadRequest(f"guard is 1 to {LONGEST_GUARD_S:.0f} seconds")
+    return seconds
+
+
 def _number(request: web.Request, name: str, default: int) -> int:
     text = request.query.get(name, "")
     if not text:
@@ -349,5 +385,6 @@ def _problem(status: int, code: str, message: str, error: Refused | None = None)
         message=message,
         etag=error.etag if isinstance(error, Stale) else "",
         diagnostics=error.diagnostics if isinstance(error, Invalid) else [],
+        receipt=error.receipt if isinstance(error, Unread) else None,
     )
     return _json(status, problem)

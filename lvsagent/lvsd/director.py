@@ -28,6 +28,7 @@ from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
+from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.history import UNREADABLE, History, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
@@ -37,6 +38,7 @@ from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
@@ -98,6 +100,8 @@ class Director:
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
+        self.safety = Safety(self.keeper, self.book, settings.confirm_share)
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -112,6 +116,7 @@ class Director:
         if made is not None and made.revision.origin == "outside":
             message = f"lvs.cf was edited while the agent did not run, which is revision {made.number} now: {_line(made.changes)}"
             self.events.add("config", "info", message)
+        self.guard.resume()
         self.events.add(
             "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
         )
@@ -168,6 +173,11 @@ class Director:
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
 
+    @property
+    def etag(self) -> str:
+        """Of lvs.cf as last seen on the disk."""
+        return self.disk.etag
+
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
         try:
@@ -198,7 +208,9 @@ class Director:
             if write.dry_run:
                 receipt = await self._preview(candidate, current.etag)
             else:
-                receipt = await self._accept(candidate, current, write)
+                await self.safety.check(candidate, self.running, write, self._preview)
+                async with self.guard.over(candidate, current, write):
+                    receipt = await self._accept(candidate, current, write)
         return _timed(receipt, self.clock.now() - began)
 
     async def look_at_disk(self, *, again: bool = False) -> None:
@@ -312,6 +324,8 @@ class Director:
             steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
+            plan=self.safety.show(operations, have, self.running, candidate),
+            takes_out=self.safety.takes_out(self.running, candidate),
         )
 
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:

@@ -15,6 +15,8 @@ from lvsagent.wire import (
     Checks,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -85,6 +87,10 @@ class LvsdService:
     def failover(self, request: FailoverRequest) -> None:
         """An operator's word about the role."""
         self._director.pair.failover(request)
+
+    async def guard(self, request: GuardRequest) -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        return await self._director.guard.act(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""

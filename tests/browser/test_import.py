@@ -42,7 +42,7 @@ def test_a_file_from_disk_becomes_virtual_servers(served: Served, guest: Visitor
     expect(page.get_by_role("region", name="What became of every line").get_by_text("scheduler = wrr")).to_be_visible()
     page.get_by_label("Put its virtual servers in place").check()
     page.get_by_role("button", name="REVIEW").click()
-    page.get_by_text("Nothing is written yet.").wait_for()
+    page.get_by_role("heading", name="WHAT CHANGES").wait_for()
     page.get_by_role("button", name="ACCEPT").click()
     page.get_by_text("Accepted: serial 8").wait_for()
     assert [one.name for one in served.agent.config_now.virtual] == ["http-192.0.2.100", "https-192.0.2.101"]

@@ -15,12 +15,16 @@ from werkzeug.test import TestResponse
 
 @dataclass
 class Form:
-    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not)."""
+    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not).
+
+    ``boxes`` are the values of its tick boxes, ticked or not.
+    """
 
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    boxes: dict[str, str] = field(default_factory=dict)
 
 
 class Page(HTMLParser):
@@ -47,8 +51,7 @@ class Page(HTMLParser):
         if tag == "form":
             self.forms.append(Form(a.get("action", ""), a.get("method", "get")))
         elif tag == "input" and self.forms and "name" in a:
-            if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
-                self.forms[-1].fields[a["name"]] = a.get("value", "")
+            self._input(a)
         elif tag == "textarea":
             self._area, self.forms[-1].fields[a["name"]] = a["name"], ""
         elif tag == "select":
@@ -57,10 +60,14 @@ class Page(HTMLParser):
             self.forms[-1].fields[self._select] = a["value"]
         elif tag == "button":
             self._button = (a.get("value", ""), "disabled" in a)
-        if tag == "p" and "id" in a:
-            self._open.append(a["id"])
         elif tag == "p":
-            self._open.append("")
+            self._open.append(a.get("id", ""))
+
+    def _input(self, a: dict[str, str]) -> None:
+        if a.get("type") == "checkbox":
+            self.forms[-1].boxes[a["name"]] = a.get("value", "")
+        if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
+            self.forms[-1].fields[a["name"]] = a.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "p" and self._open:

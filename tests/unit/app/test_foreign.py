@@ -13,6 +13,7 @@ from app.views import foreign
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.unit.app.browsing import Page, visit
 from tests.unit.app.conftest import token
+from tests.unit.app.test_safeguards import confirmed
 
 URL = "/import"
 KEEPALIVED = """\
@@ -109,7 +110,9 @@ def test_add_keeps_what_there_is_and_puts_the_new_ones_behind(client: FlaskClien
 
 
 def test_replace_takes_the_settings_that_the_source_names_and_no_others(client: FlaskClient, agent: FakeAgent) -> None:
-    read(client).press("ACCEPT", way="replace")
+    large = read(client).press("ACCEPT", way="replace")
+    assert large.status == 409
+    large.press("ACCEPT", confirm=confirmed(large))
     config, was = agent.config_now, load(TUTORIAL).config
     assert [one.name for one in config.virtual] == ["smtp-192.0.2.70"]
     assert (config.globals.network, config.globals.tcp_timeout) == ("direct", 900)
@@ -131,7 +134,7 @@ def test_review_shows_the_change_and_back_returns_to_the_report(client: FlaskCli
     back = review.press("BACK")
     assert "Read as keepalived.conf" in back.words
     assert back.form_with("ACCEPT").fields["way"] == "replace"
-    review.press("ACCEPT")
+    review.press("ACCEPT", confirm=confirmed(review))
     assert [one.name for one in agent.config_now.virtual] == ["smtp-192.0.2.70"]
 
 

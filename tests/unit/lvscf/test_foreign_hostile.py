@@ -14,7 +14,7 @@ from app.lvscf.foreign.report import LARGEST_CHARACTERS
 from tests.unit.lvscf.test_foreign_corpus import FILES, SOURCES
 
 LIMIT_S = 20.0
-"""For files of megabytes, on a machine that does other things as well."""
+"""Of processor time, for files of megabytes."""
 _LINES = {source: [line for path in FILES if SOURCES[path.suffix] is source for line in path.read_text().splitlines()] for source in Source}
 _ODD = [
     "{",
@@ -97,9 +97,9 @@ HUGE = {
 @pytest.mark.parametrize("name", HUGE)
 def test_huge_and_deep_files_take_bounded_time(name: str) -> None:
     source, text = HUGE[name]
-    began = time.monotonic()
+    began = time.process_time()
     sound(text, source)
-    assert time.monotonic() - began < LIMIT_S
+    assert time.process_time() - began < LIMIT_S
 
 
 @pytest.mark.parametrize(
