@@ -17,7 +17,7 @@ from tests.kernel import net
 from tests.kernel.agent import lvs_cf, virtual
 from tests.kernel.keepalived_pair import Keepalived
 
-pytestmark = pytest.mark.kernel("cluster")
+pytestmark = pytest.mark.kernel("foreign")
 
 until = partial(waiting.until, limit_s=agents.SETTLE_LIMIT_S)
 
