@@ -6,12 +6,11 @@ makes no sense to offer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.lvscf.model import GlobalSettings
-from app.presentation import DOWN, IDLE, UP, WARN, Badge, duration, last_known, moment, number, peer_badge, percent, plural, since
-from lvsagent.wire import HeartbeatLinkInfo, Rehearsal, State
+from app.presentation import DOWN, IDLE, UP, WARN, Badge, duration, last_known, number, peer_badge, percent, plural, since
+from lvsagent.wire import HeartbeatLinkInfo, State
 
 LINK_BADGES = {"up": ("heard", UP), "silent": ("silent", DOWN), "never": ("never heard", WARN)}
 
@@ -176,39 +175,6 @@ def _no_heir(state: State) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RehearsalRow:
-    """A measured failover; ``triggered``: the role was moved on purpose while it was measured."""
-
-    at: float
-    moment: str
-    target: str
-    gap: str
-    failed: str
-    requests: str
-    moved_from: str
-    host: str
-    triggered: bool
-
-
-def rehearsal_rows(found: Iterable[Rehearsal], now: float) -> tuple[RehearsalRow, ...]:
-    """The rehearsals in words, in their order."""
-    return tuple(
-        RehearsalRow(
-            one.began_at,
-            moment(one.began_at, now),
-            one.target,
-            duration(one.longest_gap_s),
-            number(one.failed),
-            plural(one.requests, "request"),
-            one.moved_from,
-            one.host,
-            one.triggered,
-        )
-        for one in found
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Question:
     """The page before the deed.  ``action`` is the agent's word for it; ``warning`` is what speaks against it now."""
 
@@ -228,7 +194,7 @@ def question(slug: str, state: State, settings: GlobalSettings) -> Question | No
 
 
 def _step_down(state: State, settings: GlobalSettings) -> Question:
-    here, there = state.host, _other(state)
+    here, there = state.host, other_director(state)
     return Question(
         "step_down",
         f"Let {here} step down?",
@@ -244,7 +210,7 @@ def _step_down(state: State, settings: GlobalSettings) -> Question:
 
 
 def _take_over(state: State, settings: GlobalSettings) -> Question:
-    here, there = state.host, _other(state)
+    here, there = state.host, other_director(state)
     return Question(
         "take_over",
         f"Let {here} take over?",
@@ -260,7 +226,7 @@ def _take_over(state: State, settings: GlobalSettings) -> Question:
 
 
 def _maintenance(state: State, settings: GlobalSettings) -> Question:
-    here, there = state.host, _other(state)
+    here, there = state.host, other_director(state)
     happens = [f"{here} is never active until RESUME: not when {there} dies, and not after a reboot either."]
     heir = _no_heir(state)
     if state.role.role == "active":
@@ -273,7 +239,7 @@ def _maintenance(state: State, settings: GlobalSettings) -> Question:
 
 
 def _resume(state: State, settings: GlobalSettings) -> Question:
-    here, there = state.host, _other(state)
+    here, there = state.host, other_director(state)
     return Question(
         "resume",
         f"Let {here} serve again?",
@@ -288,7 +254,8 @@ _QUESTIONS = {"step-down": _step_down, "take-over": _take_over, "maintenance": _
 SLUGS = tuple(_QUESTIONS)
 
 
-def _other(state: State) -> str:
+def other_director(state: State) -> str:
+    """What the other one is called."""
     return state.peer.name or state.peer.address or "the other director"
 
 

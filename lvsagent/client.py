@@ -30,6 +30,7 @@ from lvsagent.wire import (
     Problem,
     Receipt,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     Revisions,
     State,
@@ -190,6 +191,13 @@ class Agent(Protocol):
         """Wait with a code, join with one, stop waiting, or unpair.  Raises AgentRefused, in words, when that cannot be done now.
 
         It does not wait for the other director: what came of it is in ``pairing()``.
+        """
+        ...
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """Measure a failover on the agent's own host.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It returns when the measurement has begun; it is ``running`` among the rehearsals until it is one of them.
         """
         ...
 
@@ -357,6 +365,11 @@ class AgentClient:
         """Wait with a code, join with one, stop waiting, or unpair."""
         named = msgspec.structs.replace(request, actor=request.actor or self._actor)
         return _decoded(self._call("POST", "/v1/pairing", body=_encoded(named)), PairingInfo)
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """Measure a failover on the agent's own host."""
+        asked = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        _success(self._call("POST", "/v1/rehearsals/run", body=_encoded(asked)))
 
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""

@@ -144,6 +144,10 @@ class LinkEvents(Protocol):
         """Watch exactly these from now on; each one's state is told before this returns, then every change.  Raises AdapterError."""
         ...
 
+    def drain(self) -> None:
+        """Tell now what has changed already, without waiting for the loop to notice.  Nothing happens when nothing is watched."""
+        ...
+
     def close(self) -> None:
         """Nothing is told any more."""
         ...
@@ -257,7 +261,7 @@ class Clock(Protocol):
     """The only reader of time."""
 
     def now(self) -> float:
-        """Monotonic seconds, for intervals."""
+        """Monotonic seconds, for intervals; those in which the host was suspended count."""
         ...
 
     def wall(self) -> float:

@@ -21,6 +21,7 @@ from time import monotonic, sleep
 
 from deploy.demo import children, cluster
 from deploy.demo.children import Child
+from deploy.demo.claims import Claims
 from lvsagent.adapters.heartbeat_key import make_key_file, take_key_file
 from lvsagent.client import AgentClient, AgentDown
 from lvsagent.wire import State
@@ -205,10 +206,11 @@ def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = 
     with tempfile.TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, contextlib.ExitStack() as stack:
         path = Path(name)
         path.chmod(0o755)
-        web = cluster.next_free(REAL_SERVERS.values(), 18200)
+        claims = stack.enter_context(Claims())
+        web = cluster.next_free(REAL_SERVERS.values(), 18200, claims=claims)
         for server, address in REAL_SERVERS.items():
             stack.enter_context(web_server(server, address, web))
-        offset = cluster.next_free([VIP], 20180) - 80
+        offset = cluster.next_free([VIP], 20180, claims=claims) - 80
         text = LVS_CF.format(
             serial=1,
             vip=VIP,

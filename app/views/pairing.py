@@ -8,8 +8,9 @@ from flask.typing import ResponseReturnValue
 from app.errors import explain
 from app.frame import agent_down, services, snapshot
 from app.presentation import moment
+from app.services import sentence
 from app.views.review import ACTOR
-from lvsagent.client import AgentError
+from lvsagent.client import AgentError, AgentRefused
 from lvsagent.wire import PairingInfo, PairingRequest
 
 blueprint = Blueprint("pairing", __name__)
@@ -45,6 +46,8 @@ def act() -> ResponseReturnValue:
     try:
         services().agent.change_pairing(asked)
     except AgentError as error:
+        if isinstance(error, AgentRefused) and error.code == "bad_request":
+            return _page(sentence(str(error)), 422)
         found = explain(error)
         return _page(f"{found.title}: {found.words}", found.status)
     flash(DONE.get(action, ""), "good")

@@ -29,6 +29,7 @@ from typing import IO
 
 from deploy.demo import children, cluster
 from deploy.demo.children import Child
+from deploy.demo.claims import Claims
 from deploy.demo.cluster import Folder, Ports
 from lvsagent.client import AgentClient, AgentDown
 
@@ -69,7 +70,7 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as stack:
             folder = _folder(arguments.folder.resolve(), stack)
-            _run(folder, arguments.port)
+            _run(folder, arguments.port, stack.enter_context(Claims()))
     except KeyboardInterrupt:
         return 0
     except (DemoError, OSError) as error:
@@ -92,10 +93,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _run(folder: Folder, console_port: int) -> None:
+def _run(folder: Folder, console_port: int, claims: Claims) -> None:
     """Everything between having the folder and the end.  Raises KeyboardInterrupt (asked to end) or DemoError."""
     before = _ports_before(folder)
-    ports = _choose_ports(replace(before, console=console_port))
+    ports = _choose_ports(replace(before, console=console_port), claims)
     _write_files(folder, before, ports)
     _make_keys(folder)
     _record(folder, ports, ())
@@ -152,16 +153,16 @@ def _ports_before(folder: Folder) -> Ports:
         return Ports()
 
 
-def _choose_ports(wanted: Ports) -> Ports:
+def _choose_ports(wanted: Ports, claims: Claims) -> Ports:
     """The usual ports, or the next free ones; each that had to move is announced, and the console's is asked for at a terminal."""
-    console = cluster.next_free([cluster.CONSOLE], wanted.console)
+    console = cluster.next_free([cluster.CONSOLE], wanted.console, claims=claims)
     heartbeats = [address for pair in cluster.DIRECTORS.values() for address in pair]
     ports = Ports(
         console=console,
-        peer_console=cluster.next_free([cluster.CONSOLE], console + 1),
-        heartbeat=cluster.next_free(heartbeats, wanted.heartbeat, socket.SOCK_DGRAM),
-        web=cluster.next_free(cluster.REAL_SERVERS.values(), wanted.web),
-        offset=cluster.next_free([cluster.VIP], cluster.VIRTUAL_PORT + cluster.USUAL_OFFSET) - cluster.VIRTUAL_PORT,
+        peer_console=cluster.next_free([cluster.CONSOLE], console + 1, claims=claims),
+        heartbeat=cluster.next_free(heartbeats, wanted.heartbeat, socket.SOCK_DGRAM, claims=claims),
+        web=cluster.next_free(cluster.REAL_SERVERS.values(), wanted.web, claims=claims),
+        offset=cluster.next_free([cluster.VIP], cluster.VIRTUAL_PORT + cluster.USUAL_OFFSET, claims=claims) - cluster.VIRTUAL_PORT,
     )
     if ports.console != wanted.console:
         print(f"Port {wanted.console} is taken by another program; {ports.console} is free.")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.lvscf import load, write
 from app.lvscf.model import RealServer
+from deploy.demo.claims import Claims
 
 CONSOLE = "127.0.0.1"
 CONSOLE_PORT = 3636
@@ -187,11 +188,14 @@ def is_free(address: str, port: int, kind: socket.SocketKind = socket.SOCK_STREA
         return True
 
 
-def next_free(addresses: Iterable[str], wanted: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """``wanted`` or the first port after it that is free at every one of ``addresses``.  Raises OSError."""
+def next_free(addresses: Iterable[str], wanted: int, kind: socket.SocketKind = socket.SOCK_STREAM, *, claims: Claims | None = None) -> int:
+    """``wanted`` or the first port after it that is free at every one of ``addresses``; with ``claims``, that nobody else has claimed.
+
+    Raises OSError.
+    """
     everywhere = tuple(addresses)
     for port in range(wanted, min(wanted + PORTS_TRIED, 65536)):
-        if all(is_free(address, port, kind) for address in everywhere):
+        if all(is_free(address, port, kind) for address in everywhere) and (claims is None or claims.take(everywhere, port)):
             return port
     raise OSError(f"no port from {wanted} to {wanted + PORTS_TRIED - 1} is free at {', '.join(everywhere)}")
 

@@ -45,6 +45,10 @@ class KernelLinkEvents:
         for name, whole in self._whole.items():
             changed(name, whole)
 
+    def drain(self) -> None:
+        """Tell now what has come already."""
+        self._listen()
+
     def close(self) -> None:
         """Unsubscribe."""
         if self._socket is not None:

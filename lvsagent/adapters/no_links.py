@@ -63,6 +63,9 @@ class NoLinkEvents:
         for interface in interfaces:
             changed(interface, True)
 
+    def drain(self) -> None:
+        """Nothing has changed."""
+
     def close(self) -> None:
         """Nothing to close."""
 

@@ -22,6 +22,7 @@ from lvsagent.wire import (
     PairingRequest,
     Receipt,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     RevisionInfo,
     Revisions,
@@ -98,6 +99,8 @@ class Service(Protocol):
     def rehearsals(self) -> Rehearsals: ...
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
+
+    def rehearse(self, request: RehearsalRequest) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
 

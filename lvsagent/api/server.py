@@ -36,7 +36,7 @@ from lvsagent.api.contract import (
     Write,
 )
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -167,6 +167,7 @@ class ApiServer:
             web.post("/v1/guard", self._post_guard),
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
+            web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
             web.get("/v1/pairing", self._get_pairing),
             web.post("/v1/pairing", self._post_pairing),
@@ -280,6 +281,11 @@ class ApiServer:
             raise BadRequest(f"no text in a pairing is longer than {TEXT_LIMIT} characters")
         named = msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT])
         return _json(200, await self._service.pair(named))
+
+    async def _post_rehearsal_run(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, RehearsalRequest)
+        self._service.rehearse(msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT]))
+        return web.Response(status=202)
 
     async def _get_table(self, request: web.Request) -> web.Response:
         return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")

@@ -7,9 +7,8 @@ tests/unit/lvsagent/simulation.py holds it to its promises.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lvsagent.core.failover_peer import ROUNDING_S, Peer
+from lvsagent.core.failover_standpoint import Standpoint, Verdict, rank_active, rank_waiting
 from lvsagent.core.failover_types import (
     Action,
     Activate,
@@ -32,7 +31,7 @@ from lvsagent.core.failover_types import (
     Stopping,
     Tick,
 )
-from lvsagent.core.identity import ACTIVE, BACKUP, PRIMARY, STANDBY, STARTING, STOPPED, UNKNOWN
+from lvsagent.core.identity import ACTIVE, STANDBY, STARTING, STOPPED
 
 __all__ = [
     "Action",
@@ -68,73 +67,12 @@ GIVES_UP = frozenset({Cause.LINKS, Cause.CHILDREN, Cause.OPERATOR, Cause.MAINTEN
 """Causes for which the peer is asked to take over at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    role: str
-    cause: Cause
-    why: str
-
-
-class Machine:
+class Machine(Standpoint):
     """One director.  What is public is for showing; only ``handle`` changes it.
 
     ``confirmed``: false while an active director has not yet heard, since it slept or was restarted, that nobody took over; it is not to
     announce its addresses then.  ``since`` and ``both_active_since`` are times of the clock that ``handle`` is given.
     """
-
-    def __init__(self, settings: Settings, boot_id: str) -> None:
-        self.settings = settings
-        self.boot_id = boot_id
-        self.role = STARTING
-        self.cause = Cause.UNDECIDED
-        self.reason = "listening for the other director"
-        self.since = 0.0
-        self.confirmed = True
-        self.maintenance = False
-        self.fit = True
-        self.stepping_down = False
-        self.both_active_since: float | None = None
-        self.peer = Peer(boot_id)
-        self._links_up = True
-        self._links_why = ""
-        self._children_why = ""
-        self._out: list[Command] = []
-        self._started = False
-        self._lived = 0.0
-        self._last_now = 0.0
-        self._number = 0
-        self._role_mark = 1
-        self._awake_mark = 1
-        self._role_lived = 0.0
-        self._due_at = 0.0
-        self._sent_at = float("-inf")
-        self._say = 0
-        self._asking_until = float("-inf")
-        self._feed_since: float | None = None
-        self._held_back = False
-        self._peer_was = "none"
-        self._twin = ""
-
-    # --- what others ask -------------------------------------------------------------------------------------------------------
-
-    @property
-    def paired(self) -> bool:
-        """Whether the role is decided together with a peer."""
-        return self.settings.redundant and self.settings.keyed and self.settings.identity != UNKNOWN
-
-    @property
-    def links_whole(self) -> bool:
-        """As it counts: always true when links are not watched."""
-        return self._links_up or not self.settings.monitor_links
-
-    @property
-    def peer_state(self) -> str:
-        """``none`` (no pair), ``waiting`` (never heard), ``alive`` or ``dead``."""
-        if not self.paired:
-            return "none"
-        if self._peer_dead():
-            return "waiting" if self.peer.beat is None else "dead"
-        return "waiting" if self.peer.beat is None else "alive"
 
     def next_at(self, now: float) -> float:
         """When the machine wants a Tick at the latest."""
@@ -195,7 +133,7 @@ class Machine:
             case FeedReady(ready):
                 self._feed_since = (self._feed_since if self._feed_since is not None else self._lived) if ready else None
             case Stopping():
-                self._change(_Verdict(STOPPED, Cause.STOPPED, "planned stop"), now)
+                self._change(Verdict(STOPPED, Cause.STOPPED, "planned stop"), now)
             case Tick():
                 pass
 
@@ -204,7 +142,7 @@ class Machine:
         self.since = self._due_at = now
         self.maintenance, self.fit, self._links_up = event.maintenance, event.fit, event.links_whole
         if event.holding and not event.maintenance and self.paired and event.away_s < self.settings.deadtime_s:
-            self._change(_Verdict(ACTIVE, Cause.ADOPTED, f"was active before pulse restarted, {event.away_s:.3g} s ago"), now)
+            self._change(Verdict(ACTIVE, Cause.ADOPTED, f"was active before pulse restarted, {event.away_s:.3g} s ago"), now)
 
     def _configure(self, settings: Settings, now: float) -> None:
         was_paired, self.settings = self.paired, settings
@@ -212,9 +150,10 @@ class Machine:
         for path in [path for path in self.peer.heard_on if path not in settings.paths]:
             del self.peer.heard_on[path]
         if self.paired and not was_paired:
+            self.peer = Peer(self.boot_id)  # what it said before may be long over
             self.peer.listen_anew(self._lived)
             if self.role != ACTIVE and self._started:
-                self._change(_Verdict(STARTING, Cause.CONFIGURED, "a second director is configured: listening for it"), now)
+                self._change(Verdict(STARTING, Cause.CONFIGURED, "a second director is configured: listening for it"), now)
 
     def _hear(self, event: Heard, now: float) -> None:
         beat, before = event.beat, self.peer.beat
@@ -256,7 +195,7 @@ class Machine:
             self._note("role", "warning", f"not stepping down{by}: {self._why_peer_cannot()}")
         else:
             self._held_back = True
-            self._change(_Verdict(STANDBY, Cause.OPERATOR, f"stepped down{by}"), now)
+            self._change(Verdict(STANDBY, Cause.OPERATOR, f"stepped down{by}"), now)
 
     def _ask_for_role(self, by: str) -> None:
         if self.role == ACTIVE:
@@ -287,24 +226,9 @@ class Machine:
         peer = self.peer.beat
         return self._peer_dead() or (peer is not None and peer.role != ACTIVE and self._peer_knows_us())
 
-    def _without_pair(self) -> _Verdict:
-        identity, redundant = self.settings.identity, self.settings.redundant
+    def _while_active(self) -> Verdict | None:
         if self.maintenance:
-            return _Verdict(STANDBY, Cause.MAINTENANCE, "in maintenance")
-        if not redundant:
-            if identity == BACKUP:
-                return _Verdict(STANDBY, Cause.CONFIGURED, "this is the backup, and lvs.cf does not enable it (backup_active = 0)")
-            alone = "this is the primary and no backup is enabled" if identity == PRIMARY else "no backup is enabled"
-            return _Verdict(ACTIVE, Cause.ALONE, alone)
-        if identity == UNKNOWN:
-            where = "this host has neither the primary's nor the backup's address of lvs.cf (see node in agent.toml)"
-            return _Verdict(STANDBY, Cause.CONFIGURED, where)
-        role = ACTIVE if identity == PRIMARY else STANDBY
-        return _Verdict(role, Cause.UNKEYED, f"this is the {identity}, and without a heartbeat key no peer is believed (see lvsctl pair)")
-
-    def _while_active(self) -> _Verdict | None:
-        if self.maintenance:
-            return _Verdict(STANDBY, Cause.MAINTENANCE, "in maintenance")
+            return Verdict(STANDBY, Cause.MAINTENANCE, "in maintenance")
         peer = self.peer.beat
         if peer is None or self._peer_dead():
             return None
@@ -312,66 +236,57 @@ class Machine:
             return self._both_active(peer)
         return self._gives_up(peer) if self._peer_can_serve() else None
 
-    def _gives_up(self, peer: Beat) -> _Verdict | None:
+    def _gives_up(self, peer: Beat) -> Verdict | None:
         if not self.links_whole:
-            return _Verdict(
-                STANDBY, Cause.LINKS, f"{self._links_why or 'a watched link is down'}, and the other director's links are whole"
-            )
+            return Verdict(STANDBY, Cause.LINKS, f"{self._links_why or 'a watched link is down'}, and the other director's links are whole")
         if not self.fit:
-            return _Verdict(STANDBY, Cause.CHILDREN, self._children_why or "its own processes cannot be kept up")
+            return Verdict(STANDBY, Cause.CHILDREN, self._children_why or "its own processes cannot be kept up")
         if peer.wants_role and self._peer_knows_us():
-            return _Verdict(STANDBY, Cause.ASKED, "the other director asked for the role")
+            return Verdict(STANDBY, Cause.ASKED, "the other director asked for the role")
         return None
 
-    def _both_active(self, peer: Beat) -> _Verdict | None:
-        if _rank_active(self._beat(0.0)) < _rank_active(peer):
-            return _Verdict(STANDBY, Cause.BOTH_ACTIVE, f"both were active; {self._why_we_yield(peer)}")
+    def _both_active(self, peer: Beat) -> Verdict | None:
+        if rank_active(self._beat(0.0)) < rank_active(peer):
+            return Verdict(STANDBY, Cause.BOTH_ACTIVE, f"both were active; {self._why_we_yield(peer)}")
         if peer.confirmed and self.peer.deaf_s(self._lived) >= DEAF * self.settings.keepalive_s:
-            return _Verdict(STANDBY, Cause.PEER_DEAF, "both were active, and the other does not hear us, so only we can yield")
+            return Verdict(STANDBY, Cause.PEER_DEAF, "both were active, and the other does not hear us, so only we can yield")
         return None
 
-    def _why_we_yield(self, peer: Beat) -> str:
-        if peer.confirmed and not self.confirmed:
-            return "the other took over while this one did not run"
-        if (peer.links_whole, peer.fit) != (self.links_whole, self.fit):
-            return "the other is whole and this one is not"
-        return f"the {peer.identity} keeps the role"
-
-    def _while_waiting(self) -> _Verdict | None:
+    def _while_waiting(self) -> Verdict | None:
         peer = self.peer.beat
         if self.role == STARTING and peer is not None and not self._peer_dead() and peer.role == ACTIVE:
-            return _Verdict(STANDBY, Cause.PEER_ACTIVE, f"the {peer.identity} is active")
+            return Verdict(STANDBY, Cause.PEER_ACTIVE, f"the {peer.identity} is active")
         if self.maintenance:
-            return _Verdict(STANDBY, Cause.MAINTENANCE, "in maintenance")
+            return Verdict(STANDBY, Cause.MAINTENANCE, "in maintenance")
         if self._peer_dead():
             return self._peer_gone(peer)
         if peer is None or peer.role == ACTIVE:
             return None
         return self._nobody_is_active(peer) or self._undecided()
 
-    def _peer_gone(self, peer: Beat | None) -> _Verdict:
+    def _peer_gone(self, peer: Beat | None) -> Verdict:
         if peer is not None and self._peer_left():
-            return _Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} was stopped")
+            return Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} was stopped")
         if not self.links_whole:
-            return _Verdict(STANDBY, Cause.LINKS, f"{self._links_why or 'a watched link is down'}: the silence may be our own")
+            return Verdict(STANDBY, Cause.LINKS, f"{self._links_why or 'a watched link is down'}: the silence may be our own")
         silence = f"nothing was heard on any path for {self.peer.deadtime_s(self.settings.deadtime_s):.3g} s"
-        return _Verdict(ACTIVE, Cause.PEER_SILENT, silence)
+        return Verdict(ACTIVE, Cause.PEER_SILENT, silence)
 
-    def _nobody_is_active(self, peer: Beat) -> _Verdict | None:
+    def _nobody_is_active(self, peer: Beat) -> Verdict | None:
         if peer.stepping_down and self.links_whole and self.fit and self._peer_knows_us():
-            return _Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} stepped down")
-        if self._peer_knows_us() and _rank_waiting(self._beat(0.0)) > _rank_waiting(peer):
-            return _Verdict(ACTIVE, Cause.NOBODY_ACTIVE, f"the {peer.identity} is {peer.role}, and nobody is active")
+            return Verdict(ACTIVE, Cause.PEER_LEFT, f"the {peer.identity} stepped down")
+        if self._peer_knows_us() and rank_waiting(self._beat(0.0)) > rank_waiting(peer):
+            return Verdict(ACTIVE, Cause.NOBODY_ACTIVE, f"the {peer.identity} is {peer.role}, and nobody is active")
         if self.peer.deaf_s(self._lived) >= self.settings.deadtime_s + self.settings.keepalive_s:
-            return _Verdict(ACTIVE, Cause.PEER_DEAF, f"the {peer.identity} is {peer.role} and does not hear us, and nobody is active")
+            return Verdict(ACTIVE, Cause.PEER_DEAF, f"the {peer.identity} is {peer.role} and does not hear us, and nobody is active")
         return None
 
-    def _undecided(self) -> _Verdict | None:
+    def _undecided(self) -> Verdict | None:
         if self._lived - self._role_lived < self.settings.deadtime_s:
             return None
-        return _Verdict(STANDBY, Cause.UNDECIDED, "nobody is active, and it is the other director's turn")
+        return Verdict(STANDBY, Cause.UNDECIDED, "nobody is active, and it is the other director's turn")
 
-    def _change(self, verdict: _Verdict, now: float) -> None:
+    def _change(self, verdict: Verdict, now: float) -> None:
         if self.role == ACTIVE and self._contested():
             self._count_split(now)
             self._tell_split(now, "this one")
@@ -391,38 +306,6 @@ class Machine:
         self._say = SAID_AT_ONCE
         self._note("role", "warning" if verdict.cause is Cause.BOTH_ACTIVE else "info", f"role {before} → {verdict.role}: {verdict.why}")
 
-    # --- the peer --------------------------------------------------------------------------------------------------------------
-
-    def _peer_dead(self) -> bool:
-        return self._peer_left() or self.peer.dead(self._lived, self.settings.deadtime_s)
-
-    def _peer_left(self) -> bool:
-        """Whether it said, since we woke, that it stops."""
-        return self.peer.beat is not None and self.peer.beat.role == STOPPED and self.peer.has_heard(self._awake_mark)
-
-    def _peer_knows_us(self) -> bool:
-        """Whether its newest words were written knowing what we are since we woke and since our role changed."""
-        return self.peer.has_heard(max(self._role_mark, self._awake_mark))
-
-    def _peer_can_serve(self) -> bool:
-        """By its word, given since we woke."""
-        peer = self.peer.beat
-        if peer is None or self._peer_dead() or not self.peer.has_heard(self._awake_mark):
-            return False
-        return bool(peer.hears) and peer.role == STANDBY and _able(peer)
-
-    def _why_peer_cannot(self) -> str:
-        peer = self.peer.beat
-        if peer is None or self._peer_dead():
-            return "the other director is not heard"
-        if not peer.hears:
-            return "the other director does not hear this one"
-        if peer.maintenance:
-            return "the other director is in maintenance"
-        if not _able(peer):
-            return "the other director cannot serve: " + ("its processes are not there" if peer.links_whole else "a watched link is down")
-        return f"the other director is {peer.role}"
-
     def _watch_peer(self, now: float) -> None:
         """Say what changed about it: alive or dead, both active or no longer."""
         state = self.peer_state
@@ -434,10 +317,6 @@ class Machine:
             self._count_split(now)
         elif self.both_active_since is not None:
             self._tell_split(now, "the other")
-
-    def _contested(self) -> bool:
-        peer = self.peer.beat
-        return self.role == ACTIVE and peer is not None and peer.role == ACTIVE and not self._peer_dead()
 
     def _count_split(self, now: float) -> None:
         if self.both_active_since is None and self.peer.beat is not None:
@@ -482,28 +361,5 @@ class Machine:
             hears=self.peer.heard_paths(self._lived, self.settings.deadtime_s),
         )
 
-    def _wants_role(self) -> bool:
-        if self.role != STANDBY or self.maintenance or not self.links_whole or not self.fit:
-            return False
-        if self._lived < self._asking_until:
-            return True
-        if not self.settings.preempt or self.settings.identity != PRIMARY or self._held_back or self._feed_since is None:
-            return False
-        return self._lived - max(self._feed_since, self._role_lived) >= self.settings.preempt_delay_s
-
     def _note(self, kind: str, severity: str, message: str) -> None:
         self._out.append(Note(kind, severity, message))
-
-
-def _able(beat: Beat) -> bool:
-    return beat.links_whole and beat.fit and not beat.maintenance
-
-
-def _rank_active(beat: Beat) -> tuple[bool, bool, bool, bool, str]:
-    """Of two active directors the higher one keeps the role.  Both compute it from the same two beats."""
-    return (beat.confirmed, beat.links_whole, beat.fit, beat.identity == PRIMARY, beat.boot_id)
-
-
-def _rank_waiting(beat: Beat) -> tuple[bool, bool, bool, bool, bool, str]:
-    """Of two directors of which none is active the higher one becomes it.  One that has been there goes before one that starts."""
-    return (not beat.maintenance, beat.links_whole, beat.fit, beat.role == STANDBY, beat.identity == PRIMARY, beat.boot_id)

@@ -80,6 +80,8 @@ class Outcome:
 # --- words ---------------------------------------------------------------------------------------------------------------------
 
 SHOWN_CHARACTERS = 60
+SLEPT_S = 5.0
+"""A check that could have started for so long, and did not: nobody was there to start it."""
 _ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
 
 
@@ -244,6 +246,8 @@ class HealthMachine:
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from ``event`` at ``now`` (monotonic seconds)."""
+        if (at := self.next_at) is not None and now - at >= SLEPT_S:
+            self._spread(now)
         match event:
             case Configure():
                 return self._configure(event, now)
@@ -318,6 +322,12 @@ class HealthMachine:
         return [Cancel(key, check.run)]
 
     # --- run -----------------------------------------------------------------------------------------------------------------
+
+    def _spread(self, now: float) -> None:
+        """Nobody ran (a suspended host, a stopped process): everything is due at once, and would stay so in every interval to come."""
+        late = [key for key, _ in self._schedule.pop_due(now)]
+        for key in late:
+            self._schedule.set(key, first_start(key, now, self._checks[key].status.spec.interval_s, len(late)))
 
     def _start_due(self, now: float) -> list[Command]:
         commands: list[Command] = []

@@ -18,12 +18,21 @@ class Lateness:
 
     def __init__(self) -> None:
         self._late: deque[tuple[float, float]] = deque()
+        self._said_at = float("-inf")
 
     def woke(self, due: float, now: float) -> None:
         """It wanted to wake at ``due`` and did so ``now``."""
         self._late.append((now, max(0.0, now - due)))
         while self._late and self._late[0][0] < now - SPAN_S:
             self._late.popleft()
+
+    def complaint(self, due: float, now: float, keepalive_s: float) -> str:
+        """``woke``, and the warning if that was too late, once a minute at most."""
+        self.woke(due, now)
+        if now - due <= keepalive_s * WORRYING_SHARE or now - self._said_at < SPAN_S:
+            return ""
+        self._said_at = now
+        return self.warning(keepalive_s)
 
     @property
     def worst_s(self) -> float:

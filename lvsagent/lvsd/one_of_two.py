@@ -13,13 +13,13 @@ from lvsagent.api.contract import BadRequest, Unavailable
 from lvsagent.core.desired import FOS_KEY
 from lvsagent.core.identity import ACTIVE, STANDBY, redundancy_wanted
 from lvsagent.core.operator import ACTIONS, Standing, why_not
-from lvsagent.core.services import Watched, reason_to_take_over
+from lvsagent.core.services import ServiceWatch, Watched
 from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
 from lvsagent.lvsd.health_book import HealthBook
 from lvsagent.lvsd.neighbours import Nanny, Pulse
-from lvsagent.lvsd.pairing import takes_traffic
+from lvsagent.lvsd.pairing import PUBLIC, takes_traffic
 from lvsagent.messages import PulseCommand, PulseHealth
 from lvsagent.ports import ConfigFile
 from lvsagent.settings import AgentSettings
@@ -38,7 +38,7 @@ class OneOfTwo:
         self._gate = gate
         self._running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self._identity = "unknown"
-        self._asked_at = float("-inf")
+        self._services = ServiceWatch()
         pulse.on_state = self.follow_role
 
     def configure(self, running: Configuration, identity: str) -> None:
@@ -50,9 +50,17 @@ class OneOfTwo:
         """Pass an operator's word on to pulse.  Raises BadRequest, Unavailable."""
         if request.action not in ACTIONS:
             raise BadRequest(f"action is one of {', '.join(ACTIONS)}, not {request.action}")
+        if reason := self.why_not(request.action):
+            raise Unavailable(reason)
+        self._pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
+        because = f": {request.reason}" if request.reason else ""
+        self._events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
+
+    def why_not(self, action: str) -> str:
+        """Why an operator cannot have this now, ``""`` when that is possible."""
         state = self._pulse.state
         if state is None:
-            raise Unavailable("pulse is not running: the role cannot be changed")
+            return "pulse is not running: the role cannot be changed"
         standing = Standing(
             redundant=redundancy_wanted(self._running.config.globals),
             role=state.role,
@@ -60,11 +68,7 @@ class OneOfTwo:
             peer=state.peer.state,
             peer_maintenance=state.peer.maintenance,
         )
-        if reason := why_not(request.action, standing):
-            raise Unavailable(reason)
-        self._pulse.command(PulseCommand(action=request.action, actor=request.actor, reason=request.reason))
-        because = f": {request.reason}" if request.reason else ""
-        self._events.add("role", "info", f"{request.action.replace('_', ' ')} was asked for{because}", actor=request.actor)
+        return why_not(action, standing)
 
     def follow_role(self) -> None:
         """Traffic and checks as the role wants them; pulse has spoken, or lvs.cf is another."""
@@ -89,13 +93,13 @@ class OneOfTwo:
         if (state.role, state.peer.state, state.peer.role) != (STANDBY, "alive", ACTIVE):
             return
         services = [
-            Watched(info.key.removeprefix(FOS_KEY), self._book.sides.get(info.key), info.last_at)
+            Watched(info.key.removeprefix(FOS_KEY), self._book.sides.get(info.key), info.last_at, info.since, info.last_duration_s)
             for info in self._book.infos()
             if info.key.startswith(FOS_KEY)
         ]
-        reason = reason_to_take_over(services, role_since=state.since, asked_at=self._asked_at, now=now)
+        heard_at = max((link.heard_at for link in state.links if link.name == PUBLIC), default=0.0)
+        reason = self._services.reason_to_take_over(services, role_since=state.since, heard_at=heard_at, now=now)
         if reason:
-            self._asked_at = now
             self._events.add("role", "warning", f"{reason}: asking for the role")
             with contextlib.suppress(Unavailable):  # it has gone just now, and will be asked again
                 self._pulse.command(PulseCommand(action="take_over", actor="lvsd", reason=reason))

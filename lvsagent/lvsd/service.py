@@ -8,6 +8,7 @@ from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.rehearsals import rehearsal_words
+from lvsagent.lvsd.rehearser import Rehearser
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
@@ -21,6 +22,7 @@ from lvsagent.wire import (
     PairingRequest,
     Receipt,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     RevisionInfo,
     Revisions,
@@ -38,6 +40,7 @@ class LvsdService:
     def __init__(self, director: Director) -> None:
         self._director = director
         self._snapshot = Snapshot(director)
+        self._rehearser = Rehearser(director)
         self._printed: Table = {}
         self._texts: dict[bool, str] = {}
 
@@ -95,8 +98,10 @@ class LvsdService:
         return await self._director.guard.act(request)
 
     def rehearsals(self) -> Rehearsals:
-        """The failovers that were measured, newest first."""
-        return Rehearsals(rehearsals=self._director.rehearsals.newest_first())
+        """The failovers that were measured, newest first, and the one that runs."""
+        rehearser = self._rehearser
+        kept = self._director.rehearsals.newest_first()
+        return Rehearsals(rehearsals=kept, running=rehearser.running, failure=rehearser.failure)
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one, and say so."""
@@ -110,6 +115,10 @@ class LvsdService:
     async def pair(self, request: PairingRequest) -> PairingInfo:
         """Begin, stop or end a pairing."""
         return await self._director.pairing.act(request)
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        """REHEARSE: begin to measure a failover here."""
+        self._rehearser.begin(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

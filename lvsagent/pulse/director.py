@@ -30,27 +30,25 @@ from lvsagent.core.failover import (
     Stopping,
     Tick,
 )
-from lvsagent.core.heartbeat import PATHS
 from lvsagent.core.identity import ACTIVE, STANDBY, STARTING, STOPPED, UNKNOWN
 from lvsagent.core.lateness import Lateness
 from lvsagent.messages import PulseAnnounce, PulseCommand, PulseConfigure, PulseEvent, PulseHealth, PulseState, ToPulse
 from lvsagent.ports import AdapterError
 from lvsagent.pulse.beats import Beats
+from lvsagent.pulse.beside import Beside, wait
+from lvsagent.pulse.configured import UNKEYED, keepalive_s, machine_settings
 from lvsagent.pulse.errands import Errands, on_becoming_active, on_ceasing_to_be
 from lvsagent.pulse.follower import Follower, Goal
 from lvsagent.pulse.journal import Journal
 from lvsagent.pulse.record import Record
-from lvsagent.pulse.report import PeerView, peer_info
+from lvsagent.pulse.report import PeerView, glance_at, peer_info
 from lvsagent.pulse.split import SplitWatch
 from lvsagent.pulse.surroundings import Surroundings
 from lvsagent.pulse.watch import Watch
 
 LOOK_S = 1.0
 """How often the interfaces are looked at: what was removed by hand is back within this time."""
-SHORTEST_KEEPALIVE_S = 0.02
-SHORTEST_DEADTIME_S = 0.06
 TIDY_S = 10.0
-LATE_SAID_S = 60.0
 
 _EVENT_KINDS = {"peer": "role", "split": "role"}
 
@@ -78,7 +76,7 @@ class Director:
         self._follower = Follower(around, last, self._save, self._tell)
         self._errands = Errands(around.run_command, around.root_commands, self._tell)
         self._lateness = Lateness()
-        self._late_said_at = self._tidied_at = float("-inf")
+        self._tidied_at = float("-inf")
         self._watch = Watch(around, self._drive)
         self._trouble_words = ""
         self._unkeyed_said = False
@@ -90,7 +88,7 @@ class Director:
         self._beat_wake = asyncio.Event()
         self._awaited = float("inf")
         self._working: asyncio.Future[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._beside = Beside(self._tell)
 
     # --- what comes in ---------------------------------------------------------------------------------------------------------
 
@@ -161,7 +159,7 @@ class Director:
         if self._beats.look_at_key() and self._configure:
             self._apply_settings()
         self._watch.children()
-        self._drive(Tick())
+        self._tick()
         await self._watch.links(self._configure)
         await self._follower.step(self._goal())
         synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
@@ -185,8 +183,7 @@ class Director:
         except AdapterError as error:
             self._trouble(str(error))
         self._say_state()
-        if self._background:
-            await asyncio.wait(self._background)
+        await self._beside.end()
         await self._errands.finish(on_ceasing_to_be(configure) if configure and was_serving else [])
         self._beats.close()
         self._around.link_events.close()
@@ -202,7 +199,7 @@ class Director:
     async def _pause(self) -> None:
         announce_at = self._follower.holder.next_at()
         wait_s = LOOK_S if announce_at is None else max(0.0, min(LOOK_S, announce_at - self._around.clock.now()))
-        await _wait(self._wake, wait_s)
+        await wait(self._wake, wait_s)
 
     async def _beat(self) -> None:
         """The one thing that has to be in time."""
@@ -210,19 +207,13 @@ class Director:
         while True:
             self._beat_wake.clear()
             due = self._awaited = self._machine.next_at(clock.now())
-            woken = await _wait(self._beat_wake, due - clock.now())
+            woken = await wait(self._beat_wake, due - clock.now())
             if woken:
                 continue
-            self._woke(due, clock.now())
-            self._beats.drain()
-            self._drive(Tick())
+            if complaint := self._lateness.complaint(due, clock.now(), self._keepalive_s()):
+                self._tell("problem", "warning", complaint)
+            self._tick()
             self._after_beat()
-
-    def _woke(self, due: float, now: float) -> None:
-        self._lateness.woke(due, now)
-        if now - due > self._keepalive_s() / 3 and now - self._late_said_at >= LATE_SAID_S:
-            self._late_said_at = now
-            self._tell("problem", "warning", self._lateness.warning(self._keepalive_s()))
 
     def _after_beat(self) -> None:
         """Nothing is due for a while: the moment for what may take one."""
@@ -241,7 +232,7 @@ class Director:
         before, since = self._role, self._since
         now, last_alive = self._around.clock.now(), self._around.record.last_alive()
         self._beats.look_at_key()
-        self._machine = Machine(self._settings(self._configure), self._around.boot_id)
+        self._machine = Machine(machine_settings(self._configure, keyed=self._beats.keyed), self._around.boot_id)
         self._open_links(self._configure)
         started = Started(
             holding=self._serving,
@@ -267,6 +258,12 @@ class Director:
             self._obey(command)
         self._follow_machine()
 
+    def _tick(self) -> None:
+        """What waits on the sockets comes first: a link that broke, or a beat that came, just before is known when the role is decided."""
+        self._around.link_events.drain()
+        self._beats.drain()
+        self._drive(Tick())
+
     def _obey(self, command: Command) -> None:
         match command:
             case Send(beat, paths, times):
@@ -280,14 +277,14 @@ class Director:
                     self._split.told()
                 self._tell(_EVENT_KINDS.get(kind, kind), severity, message)
             case Remember(maintenance):
-                self._do_beside(lambda: self._around.maintenance.write(maintenance=maintenance))
+                self._beside.begin(lambda: self._around.maintenance.write(maintenance=maintenance))
             case Activate() | Deactivate():
                 self._wake.set()
 
     def _follow_machine(self) -> None:
         machine = self._machine
         changed = machine.role != self._role
-        glance, self._reason = self._glance(), machine.reason
+        glance, self._reason = glance_at(machine), machine.reason
         if changed:
             self._split.role_changed(machine, self._role, self._around.clock.now())
             self._beats.yielded_s = self._split.yielded_s
@@ -304,13 +301,6 @@ class Director:
             self._glanced = glance
             self._wake.set()  # announcements wait for certainty, the shared connections for the other director
             self._say_state()
-
-    def _glance(self) -> tuple[object, ...]:
-        """What is said at once when it changes; the rest can wait for the next look."""
-        machine, peer = self._machine, self._machine.peer.beat
-        theirs = (peer.role, peer.maintenance, peer.links_whole, peer.serial) if peer else ()
-        ours = (machine.role, machine.reason, machine.maintenance, machine.confirmed, machine.both_active_since)
-        return (*ours, machine.peer_state, *theirs)
 
     def _change_service(self) -> None:
         """The commands of lvs.cf, when this director begins or ceases to serve (a restart in between is neither)."""
@@ -338,31 +328,15 @@ class Director:
         if self._configure is None or not self._begun:
             return
         self._open_links(self._configure)
-        self._drive(Configured(self._settings(self._configure)))
-
-    def _settings(self, configure: PulseConfigure) -> Settings:
-        return Settings(
-            identity=configure.identity,
-            redundant=configure.redundant,
-            keepalive_s=self._keepalive_s(),
-            deadtime_s=max(configure.deadtime_s, SHORTEST_DEADTIME_S),
-            preempt=configure.preempt,
-            preempt_delay_s=configure.preempt_delay_s,
-            monitor_links=configure.monitor_links,
-            paths=tuple(path.name for path in configure.paths if path.name in PATHS),
-            keyed=self._beats.keyed,
-        )
+        self._drive(Configured(machine_settings(self._configure, keyed=self._beats.keyed)))
 
     def _open_links(self, configure: PulseConfigure) -> None:
-        settings = self._settings(configure)
+        settings = machine_settings(configure, keyed=self._beats.keyed)
         wanted = configure.paths if configure.redundant and configure.identity != UNKNOWN else []
         self._beats.configure(wanted, configure.heartbeat_port, settings.keepalive_s, settings.deadtime_s)
         if configure.redundant and not settings.keyed and not self._unkeyed_said:
             self._unkeyed_said = True
-            words = (
-                "two directors are configured, but there is no heartbeat key: neither takes over from the other until lvsctl pair made one"
-            )
-            self._tell("problem", "error", words)
+            self._tell("problem", "error", UNKEYED)
 
     def _commanded(self, message: PulseCommand) -> None:
         if message.action not in tuple(Action):
@@ -421,35 +395,11 @@ class Director:
         if self._unsaved and not before:
             self._tell("problem", "error", f"{self._unsaved}; if pulse is killed now, it will not know which are its own")
 
-    def _do_beside(self, work: Callable[[], None]) -> None:
-        """In a thread: a disk may take its time."""
-
-        async def do() -> None:
-            try:
-                await asyncio.to_thread(work)
-            except AdapterError as error:
-                self._tell("problem", "error", str(error))
-
-        task = asyncio.ensure_future(do())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
     def _keepalive_s(self) -> float:
-        return max(self._configure.keepalive_s, SHORTEST_KEEPALIVE_S) if self._configure else 1.0
+        return keepalive_s(self._configure)
 
     def _silent_after_s(self) -> float:
         return self._machine.peer.deadtime_s(self._machine.settings.deadtime_s)
 
     def _wall(self, moment: float) -> float:
         return self._around.clock.wall() - (self._around.clock.now() - moment)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    """Until the event or the time, whichever comes first; says whether it was the event."""
-    if seconds == float("inf"):
-        return await event.wait()
-    try:
-        async with asyncio.timeout(max(0.0, seconds)):
-            return await event.wait()
-    except TimeoutError:
-        return False

@@ -12,7 +12,7 @@ from lvsagent.core.addresses import Address
 from lvsagent.core.identity import ACTIVE, STANDBY, STARTING
 from lvsagent.core.virtual_mac import hardware_address, moved
 from lvsagent.messages import PulseConfigure
-from lvsagent.ports import AdapterError
+from lvsagent.ports import AdapterError, SyncThread
 from lvsagent.pulse.holder import AddressHolder, Tell
 from lvsagent.pulse.record import Record
 from lvsagent.pulse.surroundings import Surroundings
@@ -42,7 +42,7 @@ class Follower:
         self._sync_problem = ""
         self._unshared: dict[str, str] = {}
         self._interfaces_problem = ""
-        self._sync_done: tuple[str, str, int] | None = None
+        self._sync_done: SyncThread | None = None
         self.holder = AddressHolder(
             around.links, around.announcer, around.clock, owned=frozenset(last.owned), own=lambda _owned: save(), tell=tell
         )
@@ -91,22 +91,38 @@ class Follower:
         enabled = configure is not None and configure.sync_enabled and goal.role in {ACTIVE, STANDBY}
         role = "off" if not enabled else "master" if goal.role == ACTIVE else "backup"
         interface, sync_id = (configure.sync_interface, configure.sync_id) if configure and enabled else ("", 0)
-        if (role, interface, sync_id) == self._sync_done or (role == "off" and not self.sync):
-            self._sync_problem = self._sync_problem if enabled else ""
-            return
+        wanted = SyncThread(role, interface, sync_id)
+        if role == "off" and not self.sync:
+            self._sync_problem = ""
+        elif wanted != self._sync_done:
+            await self._have_sync(wanted)
+        elif not await self._sync_runs(wanted):
+            await self._have_sync(wanted)
+            if not self._sync_problem:
+                self._tell("problem", "warning", f"the sync daemon ({role} on {interface}) had been stopped or changed, and runs again")
+
+    async def _have_sync(self, wanted: SyncThread) -> None:
+        enabled = wanted.role != "off"
         if enabled and not self.sync:
             self.sync = True
             self._save()
         try:
-            problem = await self._around.sync.become(role, interface, sync_id)
+            problem = await self._around.sync.become(wanted.role, wanted.interface, wanted.sync_id)
         except AdapterError as error:
             problem = str(error)
-        self._sync_done = None if problem else (role, interface, sync_id)
+        self._sync_done = None if problem else wanted
         self._sync_problem = problem
-        self.sync_role = role if not problem else ""
-        if role == "off" and not problem:
+        self.sync_role = wanted.role if not problem else ""
+        if not enabled and not problem:
             self.sync = False
             self._save()
+
+    async def _sync_runs(self, wanted: SyncThread) -> bool:
+        """Whether nobody has stopped or changed it by hand meanwhile."""
+        try:
+            return await self._around.sync.read() == (wanted,)
+        except AdapterError:
+            return False
 
     async def _look_around(self, goal: Goal) -> None:
         problems = [self.holder.unannounced] if self.holder.unannounced else []

@@ -1,9 +1,10 @@
-"""The peer's words put into the terms of the state.  Owns no state itself."""
+"""The peer's words put into the terms of the state, and what of it is worth saying at once.  Owns no state itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lvsagent.core.failover import Machine
 from lvsagent.core.heartbeat import Datagram
 from lvsagent.wire import PeerInfo
 
@@ -35,3 +36,11 @@ def peer_info(view: PeerView) -> PeerInfo:
         maintenance=beat.maintenance,
         links_whole=beat.links_whole,
     )
+
+
+def glance_at(machine: Machine) -> tuple[object, ...]:
+    """What is said at once when it changes; the rest can wait for the next look."""
+    peer = machine.peer.beat
+    theirs = (peer.role, peer.maintenance, peer.links_whole, peer.serial) if peer else ()
+    ours = (machine.role, machine.reason, machine.maintenance, machine.confirmed, machine.both_active_since)
+    return (*ours, machine.peer_state, *theirs)

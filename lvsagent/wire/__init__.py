@@ -15,6 +15,10 @@ from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
 from lvsagent.wire.pairing import PairingInfo as PairingInfo
 from lvsagent.wire.pairing import PairingRequest as PairingRequest
+from lvsagent.wire.rehearsals import Rehearsal as Rehearsal
+from lvsagent.wire.rehearsals import RehearsalRequest as RehearsalRequest
+from lvsagent.wire.rehearsals import Rehearsals as Rehearsals
+from lvsagent.wire.rehearsals import RunningRehearsal as RunningRehearsal
 
 # --- the configuration ---------------------------------------------------------------------------------------------------------
 
@@ -390,30 +394,3 @@ class FailoverRequest(Wire, frozen=True):
     action: str
     actor: str = ""
     reason: str = ""
-
-
-class Rehearsal(Wire, frozen=True):
-    """A planned failover as a client saw it.
-
-    ``target`` was asked every ``interval_s``; ``longest_gap_s`` is the longest time between two answers, ``failed`` of ``requests`` had
-    none.  ``triggered``: the role was moved on purpose while it ran, from ``moved_from`` to the other director.
-    """
-
-    target: str
-    began_at: float
-    duration_s: float
-    interval_s: float
-    limit_s: float
-    requests: int
-    failed: int
-    longest_gap_s: float
-    triggered: bool
-    moved_from: str = ""
-    actor: str = ""
-    host: str = ""
-
-
-class Rehearsals(Wire, frozen=True):
-    """The rehearsals that are remembered, newest first."""
-
-    rehearsals: list[Rehearsal]

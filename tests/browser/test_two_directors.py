@@ -101,6 +101,31 @@ def test_stepping_down_asks_first_and_the_page_follows(served: Served, guest: Vi
     assert served.agent.failovers == [("step_down", "piranha", "new kernel")]
 
 
+@pytest.mark.parametrize("make", [FakeAgent.pair, standby, FakeAgent.peer_dies], ids=lambda make: make.__name__)
+def test_the_rehearsals_read_well_by_day_and_by_night_wide_and_narrow(
+    make: Callable[[FakeAgent], None], served: Served, guest: Visitor
+) -> None:
+    make(served.agent)
+    guest.visit("/control/rehearsals")
+    examine(guest.page, f"rehearsals-{make.__name__}")
+
+
+def test_a_rehearsal_is_begun_by_a_button_and_its_figure_appears_by_itself(served: Served, guest: Visitor) -> None:
+    standby(served.agent)
+    guest.visit("/control/rehearsals")
+    page = guest.page
+    page.get_by_role("button", name="REHEARSE").click()
+    expect(page.get_by_role("status")).to_contain_text("Measuring http://192.0.2.100:80/")
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    examine(page, "rehearsals-running")
+    assert served.agent.failovers == [("take_over", "piranha", "rehearsal")]
+    served.agent.rehearsal_ends(0.14)
+    expect(page.get_by_role("status")).to_contain_text("Your failover takes 140 ms")
+    expect(page.get_by_role("table", name="Rehearsals, newest first")).to_contain_text("140 ms")
+    expect(page.get_by_role("button", name="REHEARSE")).to_be_visible()
+    examine(page, "rehearsals-measured")
+
+
 def test_both_active_appears_in_red_and_leaves_by_itself(served: Served, guest: Visitor) -> None:
     every_second(guest)
     served.agent.both_active()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
-from lvsagent.wire import PairingRequest, Rehearsal, TrialRequest
+from lvsagent.wire import PairingRequest, Rehearsal, RehearsalRequest, TrialRequest
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
@@ -185,6 +185,21 @@ def test_a_lone_director_has_nobody_to_change_roles_with(agent: Agent) -> None:
         with pytest.raises(AgentRefused):
             agent.failover(action, reason="test")
     assert agent.state().peer.state == "none"
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (RehearsalRequest(virtual="smtp"), "lvs.cf has no virtual server smtp"),
+        (RehearsalRequest(virtual="https"), "https cannot be measured here: it is not active"),
+        (RehearsalRequest(virtual="http", seconds=0.5), "seconds is from 2 to 60, not 0.5"),
+        (RehearsalRequest(virtual="http"), "."),  # there is no other director to move the role to
+    ],
+)
+def test_a_rehearsal_that_cannot_be_is_refused_and_nothing_runs(agent: Agent, request_: RehearsalRequest, words: str) -> None:
+    with pytest.raises(AgentRefused, match=words):
+        agent.rehearse(request_)
+    assert agent.rehearsals().running is None
 
 
 def test_rehearsals_are_kept_newest_first(agent: Agent) -> None:

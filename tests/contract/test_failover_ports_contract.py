@@ -108,6 +108,23 @@ async def test_tells_the_state_of_each_link_and_then_every_change(events: LinkEv
     assert told.empty()
 
 
+async def test_what_has_changed_already_is_told_on_asking_without_waiting_for_the_loop(events: LinkEvents) -> None:
+    told: list[tuple[str, bool]] = []
+    events.drain()
+    await events.watch(["eth1"], lambda interface, whole: told.append((interface, whole)))
+    if isinstance(events, FakeLinkEvents):
+        events.busy = True
+        events.change("eth1", whole=False)
+    else:
+        net.ip("link set eth1 down")
+    assert told == [("eth1", True)]
+    events.drain()
+    events.drain()
+    assert told == [("eth1", True), ("eth1", False)]
+    events.close()
+    events.drain()
+
+
 @pytest.mark.kernel
 async def test_an_interface_that_goes_comes_or_is_renamed_is_told(namespace: None) -> None:
     told: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()

@@ -21,6 +21,7 @@ from app.lvscf.model import Config, RealServer, VirtualServer
 from lvsagent.client import AgentDown, AgentRefused, ConfigText, InvalidConfig, StaleConfig
 from lvsagent.core.guard import Watch, returning_text
 from lvsagent.core.operator import ACTIONS, Standing, why_not
+from lvsagent.core.rehearsal import LONGEST_S, SHORTEST_S, Plane, target_of
 from lvsagent.core.revisions import Revision, link
 from lvsagent.wire import (
     AddressState,
@@ -45,10 +46,12 @@ from lvsagent.wire import (
     Receipt,
     RefusalInfo,
     Rehearsal,
+    RehearsalRequest,
     Rehearsals,
     RevisionInfo,
     Revisions,
     RoleInfo,
+    RunningRehearsal,
     State,
     TakeOutInfo,
     TrialReport,
@@ -159,6 +162,8 @@ class FakeAgent:
     """Action, actor and reason of every accepted ``failover``."""
     measured: list[Rehearsal] = field(default_factory=list)
     """The rehearsals, oldest first."""
+    rehearsing: RunningRehearsal | None = None
+    rehearsal_failure: str = ""
     asked: list[str] = field(default_factory=list)
     """The names of the methods called, in order."""
     actors: list[str] = field(default_factory=list)
@@ -462,11 +467,53 @@ class FakeAgent:
 
     def rehearsals(self) -> Rehearsals:
         self._reach("rehearsals")
-        return Rehearsals(rehearsals=self.measured[::-1])
+        return Rehearsals(rehearsals=self.measured[::-1], running=self.rehearsing, failure=self.rehearsal_failure)
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         self._reach("add_rehearsal")
         self.measured.append(rehearsal)
+
+    def rehearse(self, request: RehearsalRequest) -> None:
+        self._reach("rehearse")
+        if self.rehearsing is not None:
+            raise AgentRefused("unavailable", f"{self.rehearsing.target} is being measured already")
+        if not SHORTEST_S <= request.seconds <= LONGEST_S:
+            raise AgentRefused("bad_request", f"seconds is from {SHORTEST_S:g} to {LONGEST_S:g}, not {request.seconds:g}")
+        target, reason = target_of(self.config_now, request.virtual, Plane(self.userspace))
+        if reason:
+            raise AgentRefused("bad_request", reason)
+        if request.trigger and not self.passive and not request.although_active:
+            raise AgentRefused("unavailable", "this director is active: measure on the standby")
+        if request.trigger:
+            self.failover("take_over" if self.passive else "step_down", actor=request.actor, reason="rehearsal")
+        self.rehearsing, self.rehearsal_failure = (
+            RunningRehearsal(
+                target=target, began_at=self.wall(), duration_s=request.seconds, triggered=request.trigger, actor=request.actor
+            ),
+            "",
+        )
+
+    def rehearsal_ends(self, gap_s: float = 0.14, failure: str = "") -> None:
+        """The one that runs is measured, or came to nothing."""
+        assert self.rehearsing is not None
+        running, self.rehearsing, self.rehearsal_failure = self.rehearsing, None, failure
+        if failure:
+            return
+        found = Rehearsal(
+            target=running.target,
+            began_at=running.began_at,
+            duration_s=running.duration_s,
+            interval_s=0.02,
+            limit_s=0.1,
+            requests=int(running.duration_s / 0.02),
+            failed=0,
+            longest_gap_s=gap_s,
+            triggered=running.triggered,
+            moved_from=self.host if self.passive else self.peer.name,
+            actor=running.actor,
+            host=self.host,
+        )
+        self.measured.append(found)
 
     def table_text(self, *, rules: bool = False) -> str:
         self._reach("table_text")

@@ -89,16 +89,19 @@ class FakeAnnouncer:
 
 
 class FakeLinkEvents:
-    """Tells of a link when a test changes it with ``change``."""
+    """Tells of a link when a test changes it with ``change``; while ``busy``, the loop does not come round to it and ``drain`` has to."""
 
     def __init__(self, links: FakeLinks) -> None:
         self.links = links
+        self.busy = False
+        self._untold: list[tuple[str, bool]] = []
         self._watched: dict[str, bool] = {}
         self._changed: LinkChanged | None = None
 
     async def watch(self, interfaces: Collection[str], changed: LinkChanged) -> None:
         """Each one's state at once, then changes."""
         self._changed = changed
+        self._untold.clear()
         self._watched = {name: self.links.interfaces.get(name, False) for name in interfaces}
         for name, whole in self._watched.items():
             changed(name, whole)
@@ -107,12 +110,21 @@ class FakeLinkEvents:
         """Nothing is told any more."""
         self._changed = None
 
+    def drain(self) -> None:
+        """Tell what has changed already."""
+        untold, self._untold = self._untold, []
+        for interface, whole in untold:
+            if self._changed is not None:
+                self._changed(interface, whole)
+
     def change(self, interface: str, *, whole: bool) -> None:
         """The cable is pulled, or put back."""
         self.links.interfaces[interface] = whole
         if self._changed is not None and self._watched.get(interface, whole) is not whole:
             self._watched[interface] = whole
-            self._changed(interface, whole)
+            self._untold.append((interface, whole))
+            if not self.busy:
+                self.drain()
 
 
 class FakeSyncDaemon:

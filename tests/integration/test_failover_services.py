@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from time import time
 
+import msgspec
+
 from lvsagent.messages import PulseCommand, PulseState
-from lvsagent.wire import CheckInfo, PeerInfo
+from lvsagent.wire import CheckInfo, HeartbeatLinkInfo, PeerInfo
 from tests.integration.lvsd_lab import Lab, running
 
 LVS_CF = """\
@@ -31,6 +33,7 @@ STATE = PulseState(
     announced_at=0,
     key="present",
     peer=PeerInfo(state="alive", role="active", serial=1),
+    links=[HeartbeatLinkInfo(name="public", local="127.0.0.1", peer="127.0.0.2", state="up", heard_at=time())],
 )
 
 
@@ -62,6 +65,17 @@ async def test_a_failed_service_has_the_standby_ask_for_the_role_once(tmp_path: 
         told = [event.message for event in lab.director.events.page(10)]
         assert "the failover service ftp failed on the active director: asking for the role" in told
         assert any(message.startswith("failover service ftp (127.0.0.100:21) is down: connection refused") for message in told)
+
+
+async def test_one_that_does_not_hear_the_other_on_the_public_network_does_not_ask(tmp_path: Path) -> None:
+    """Its own cable may be the one that is out; the private one still carries heartbeats."""
+    async with running(tmp_path, LVS_CF) as lab:
+        links = [HeartbeatLinkInfo(name="private", local="10.0.0.1", peer="10.0.0.2", state="up", heard_at=time())]
+        asked = listen(lab, msgspec.structs.replace(STATE, links=links))
+        report(lab, "down")
+        for _ in range(3):
+            await lab.director.step()
+        assert asked == []
 
 
 async def test_the_active_one_never_does_and_neither_does_one_that_hears_nobody_or_is_in_maintenance(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from time import monotonic
 import pytest
 
 from lvsagent.client import AgentRefused
+from lvsagent.wire import RehearsalRequest
 from tests.pair import DEADTIME_S, KEEPALIVE_S, VIP, Pair, Side, Watcher, running_pair
 from tests.waiting import until
 
@@ -100,6 +101,10 @@ def fill(folder: Path) -> None:
 
 def messages(side: Side, kind: str = "role") -> list[str]:
     return [event.message for event in side.client.events(limit=200).events if event.kind == kind]
+
+
+def name_of(side: Side) -> str:
+    return side.client.state().host
 
 
 class TestAPair:
@@ -222,6 +227,31 @@ class TestPlanned:
         assert kept.triggered
         assert kept.longest_gap_s < 1
         assert f"{kept.longest_gap_s * 1000:.0f}" in lvsctl(pair.lefty, "rehearse", "--history").stdout
+
+    def test_a_rehearsal_begun_on_the_standby_takes_the_role_and_is_kept_there(self, pair: Pair) -> None:
+        with pytest.raises(AgentRefused, match="this director is active: its own requests never leave it"):
+            pair.lefty.client.rehearse(RehearsalRequest(virtual="http"))
+        before = len(pair.righty.client.rehearsals().rehearsals)
+        pair.righty.client.rehearse(RehearsalRequest(virtual="http", seconds=2.5, actor="anna"))
+        running = pair.righty.client.rehearsals().running
+        assert running is not None
+        assert (running.target, running.actor) == (f"{VIP}:{pair.port}", "anna")
+        with pytest.raises(AgentRefused, match="is being measured already"):
+            pair.righty.client.rehearse(RehearsalRequest(virtual="http"))
+        pair.wait_until_settled(pair.righty)
+        until(lambda: pair.righty.client.rehearsals().running is None, 10, pair.words)
+        found = pair.righty.client.rehearsals()
+        assert (len(found.rehearsals), found.failure) == (before + 1, "")
+        kept = found.rehearsals[0]
+        assert (kept.triggered, kept.moved_from, kept.host, kept.actor) == (True, name_of(pair.lefty), name_of(pair.righty), "anna")
+        assert 0 < kept.longest_gap_s < 1
+        assert kept.requests > 50
+
+    def test_a_rehearsal_on_the_active_one_steps_down_for_who_wants_it_there(self, pair: Pair) -> None:
+        pair.lefty.client.rehearse(RehearsalRequest(virtual="http", seconds=2.5, although_active=True))
+        pair.wait_until_settled(pair.righty)
+        until(lambda: pair.lefty.client.rehearsals().running is None, 10, pair.words)
+        assert pair.lefty.client.rehearsals().rehearsals[0].moved_from == name_of(pair.lefty)
 
 
 class TestMaintenance:

@@ -1,8 +1,9 @@
 """Two directors with their agents, and all that can happen to them: one is active, and clients hardly notice.
 
-The agents are started once: every test begins when both are settled.  The dead time is a second, because the guest shares its only
-processor with everything else on the machine and can stand still for some tenths of one; for the same reason what is held to a time is
-held to it in the best of a few tries.  The figures at 0.1 / 0.3 s are the benchmark's.
+The agents are started once: every test begins when both are settled.  The dead time is a second: the guest shares its only processor with
+everything else on the machine, and where that is busy it stands still for longer than 0.3 s, which a dead time of 0.3 s rightly takes for
+death.  What is held to a time is held to it in one go: a round is measured again only when the client itself could not run, which says more
+about the machine than about the directors.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from lvsagent.core.virtual_mac import device_name
+from lvsagent.wire import RehearsalRequest
 from tests.kernel import cluster as lab
 from tests.kernel import net, two_directors
 from tests.kernel.gap import GapClient, Seen
@@ -25,8 +28,13 @@ pytestmark = pytest.mark.kernel("pair")
 
 SETTINGS = ("monitor_links = 1", "syncdaemon = 1", "syncd_iface = eth0", "syncd_id = 23")
 TRIES = 4
+HELD_UP_S = 0.05
+"""A round in which the client itself could not run for longer says more about the machine than about the directors."""
 CUTS = 20
 MOMENT_S = 1.2
+KEEPALIVE_S, DEADTIME_S = 0.1, 1.0
+CRASH_GAP_S = 2.0
+"""What the client may notice of a crash here, where all that both directors do shares one processor; the benchmark has the figures."""
 
 
 def config(*more: str) -> str:
@@ -85,43 +93,50 @@ def test_the_primary_is_active_and_every_address_is_on_it_alone(pair: Pair, clus
     assert served(cluster)
 
 
-def best_of_some(limit_s: float, attempt: Callable[[], Seen]) -> None:
-    """One try has no failed request and no longer gap than this."""
-    tries: list[Seen] = []
-    while len(tries) < TRIES:
-        tries.append(attempt())
-        if tries[-1].longest_gap_s <= limit_s and not tries[-1].failures:
-            return
-    raise AssertionError(tries)
+def in_one_go(attempt: Callable[[], Seen]) -> Seen:
+    """The first round in which the client itself was not held up, whatever it showed; on a machine that has none, the least held up.
+
+    What it showed may exceed a promise by ``standstill_s`` and no more: for so long it could not have noticed an answer.
+    """
+    rounds: list[Seen] = []
+    while len(rounds) < TRIES and not any(seen.standstill_s <= HELD_UP_S for seen in rounds):
+        rounds.append(attempt())
+    return min(rounds, key=lambda seen: seen.standstill_s)
 
 
-def test_a_planned_step_down_takes_100_ms_at_most_and_fails_no_connection(pair: Pair) -> None:
+def test_a_planned_step_down_takes_100_ms_at_most_and_fails_no_connection(pair: Pair, cluster: lab.Cluster) -> None:
     def attempt() -> Seen:
         pair.settle()
         before = pair.active
         with watched() as end:
             before.client.failover("step_down", actor="the test")
             pair.settle()
+            assert served(cluster)
             seen = end()
         assert pair.active is not before
         return seen
 
-    best_of_some(0.1, attempt)
+    seen = in_one_go(attempt)
+    assert seen.failures == []
+    assert seen.longest_gap_s <= 0.1 + seen.standstill_s, seen
 
 
-def test_a_cable_cut_on_the_active_moves_the_service_within_200_ms(pair: Pair) -> None:
+def test_a_cable_cut_on_the_active_moves_the_service_within_200_ms(pair: Pair, cluster: lab.Cluster) -> None:
     def attempt() -> Seen:
         pair.settle()
         active, standby = pair.active, pair.standby
         with watched() as end:
             two_directors.cut(active.director, "pub")
             until(lambda: (active.role, standby.role) == ("standby", "active"), LIMIT_S, pair.words)
+            assert served(cluster)  # so that the client too has been answered by the new one before it ends
             seen = end()
         assert "eth1" in active.state().role.reason
         two_directors.heal(active.director, "pub")
         return seen
 
-    best_of_some(0.2, attempt)
+    seen = in_one_go(attempt)
+    assert seen.failures == []
+    assert seen.longest_gap_s <= 0.2 + seen.standstill_s, seen
 
 
 def test_open_connections_survive_a_takeover(pair: Pair, cluster: lab.Cluster) -> None:
@@ -148,6 +163,23 @@ def known(port: int) -> bool:
     """Whether righty's kernel knows of the client's connection."""
     with net.namespace("righty"), open("/proc/thread-self/net/ip_vs_conn") as table:  # noqa: PTH123 -- read line by line
         return any(line.split()[2] == f"{port:04X}" for line in table)
+
+
+def daemons(name: str) -> str:
+    """The sync daemon of a director, as ipvsadm sees it."""
+    with net.namespace(name):
+        return net.output("ipvsadm", "-l", "--daemon")
+
+
+def test_a_sync_daemon_that_is_stopped_by_hand_is_back_at_the_next_look_and_it_is_said(pair: Pair) -> None:
+    for director, role in ((pair.lefty, "master"), (pair.righty, "backup")):
+        right = f"{role} sync daemon (mcast=eth0, syncid=23"
+        assert daemons(director.director).startswith(right)
+        with net.namespace(director.director):
+            net.output("ipvsadm", "--stop-daemon", role)
+        until(lambda: daemons(director.director).startswith(right), LIMIT_S, pair.words)  # noqa: B023 -- called in this round
+        said = f"the sync daemon ({role} on eth0) had been stopped or changed, and runs again"
+        until(lambda: said in [event.message for event in director.client.events().events], LIMIT_S, pair.words)  # noqa: B023
 
 
 def test_20_cuts_and_heals_in_a_row_end_with_one_active(pair: Pair, cluster: lab.Cluster) -> None:
@@ -286,14 +318,36 @@ def has_device(name: str, device: str) -> bool:
         return f" {device}@" in net.output("ip", "-oneline", "link")
 
 
-def test_the_crash_of_the_active_director_is_over_in_a_moment(pair: Pair, cluster: lab.Cluster) -> None:
-    with watched() as end:
-        pair.lefty.crash()
-        until(lambda: pair.righty.role == "active", LIMIT_S, pair.righty.log)
-        assert served(cluster)
-        seen = end()
-    assert seen.longest_gap_s < 3.0, seen
-    two_directors.release("lefty")
-    pair.lefty.start()
+def test_a_rehearsal_on_the_standby_measures_the_takeover_through_the_virtual_address(pair: Pair) -> None:
+    """Its requests go through lefty until it takes over, and through its own table from then on."""
+    pair.righty.client.rehearse(RehearsalRequest(virtual="http", seconds=3))
+    until(lambda: pair.righty.client.rehearsals().running is None, LIMIT_S, pair.words)
+    found = pair.righty.client.rehearsals()
+    assert found.failure == ""
+    assert (found.rehearsals[0].triggered, found.rehearsals[0].moved_from) == (True, pair.lefty.state().host)
+    assert found.rehearsals[0].longest_gap_s < 1.0, found.rehearsals[0]
     pair.settle()
     assert pair.active is pair.righty
+
+
+def test_a_crash_of_the_active_director_is_over_within_the_dead_time_and_two_keepalives(pair: Pair, cluster: lab.Cluster) -> None:
+    took_s: dict[float, float] = {}
+
+    def attempt() -> Seen:
+        active, standby = pair.active, pair.standby
+        with watched() as end:
+            crashed_at = time.time()
+            active.crash()
+            until(lambda: standby.role == "active", LIMIT_S, standby.log)
+            took = standby.state().role.since - crashed_at
+            assert served(cluster)
+            seen = end()
+        took_s[seen.gap_from] = took
+        two_directors.release(active.director)
+        active.start()
+        pair.settle()
+        return seen
+
+    seen = in_one_go(attempt)
+    assert DEADTIME_S - KEEPALIVE_S <= took_s[seen.gap_from] <= DEADTIME_S + 2 * KEEPALIVE_S + seen.standstill_s
+    assert seen.longest_gap_s <= CRASH_GAP_S + seen.standstill_s, seen

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -65,9 +66,14 @@ def running() -> Iterator[lab.Cluster]:
     """The cluster with righty plugged in."""
     with lab.running() as cluster:
         net.ip("netns add righty", *lab.plug("righty", "eth1", "pub"), *lab.plug("righty", "eth0", "priv"))
-        lab.configure("righty", ["192.0.2.12/24 dev eth1", "10.11.12.12/24 dev eth0"], [])
+        public, private = (
+            ["192.0.2.12/24 dev eth1", "2001:db8:1::12/64 dev eth1 nodad"],
+            ["10.11.12.12/24 dev eth0", "2001:db8:2::12/64 dev eth0 nodad"],
+        )
+        lab.configure("righty", [*public, *private], [])
         with net.namespace("righty"):
             net.sysctl("net/ipv4/ip_forward", "1")
+            net.sysctl("net/ipv6/conf/all/forwarding", "1")
         try:
             yield cluster
         finally:
@@ -136,15 +142,15 @@ def pin_neighbours(name: str) -> list[str]:
 
 
 class Director(Agent):
-    """The agent of one of them, with the pair's key."""
+    """The agent of one of them, with the pair's key; ``settings`` are more lines of agent.toml."""
 
-    def __init__(self, name: str, text: str, key: str) -> None:
-        super().__init__(text, name)
+    def __init__(self, name: str, text: str, key: str, settings: str = "") -> None:
+        super().__init__(text, name, settings)
         key_file = self.folder / "heartbeat.key"
         key_file.touch(mode=0o600)
         key_file.write_text(key + "\n")
-        with self.settings.open("a") as settings:
-            settings.write(f'heartbeat_key_file = "{key_file}"\n')
+        with self.settings.open("a") as file:
+            file.write(f'heartbeat_key_file = "{key_file}"\n')
 
     @property
     def role(self) -> str:
@@ -173,6 +179,18 @@ class Director(Agent):
         swallow(self.director)
         self.kill_all()
 
+    def reboot(self) -> None:
+        """The host goes down without a word and comes up again: nothing is left but what is on its disk."""
+        self.crash()
+        shutil.rmtree(self.folder / "run")
+        with net.namespace(self.director):
+            for address, device in ((lab.VIP, "eth1"), (lab.NAT_ROUTER, "eth0")):
+                if self.director in holders(address):
+                    net.ip(f"address delete {address}/24 dev {device}")
+            net.output("ipvsadm", "--clear")
+        release(self.director)
+        self.start()
+
     @contextlib.contextmanager
     def disk_full(self) -> Iterator[None]:
         """There is no room left where it keeps its files."""
@@ -200,11 +218,12 @@ class Director(Agent):
 
 
 class Pair:
-    """Both agents.  ``lefty`` is the primary."""
+    """Both agents.  ``lefty`` is the primary; ``addresses`` are those that move with the role."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, settings: str = "", addresses: Sequence[str] = (lab.VIP, lab.NAT_ROUTER)) -> None:
         key = secrets.token_hex(32)
-        self.lefty, self.righty = (Director(name, text, key) for name in DIRECTORS)
+        self.addresses = addresses
+        self.lefty, self.righty = (Director(name, text, key, settings) for name in DIRECTORS)
 
     def __iter__(self) -> Iterator[Director]:
         return iter((self.lefty, self.righty))
@@ -234,7 +253,7 @@ class Pair:
     def tidy(self) -> bool:
         """Every address is on exactly the one that is active."""
         active = [director.director for director in self if director.role == "active"]
-        return len(active) == 1 and all(holders(address) == active for address in (lab.VIP, lab.NAT_ROUTER))
+        return len(active) == 1 and all(holders(address) == active for address in self.addresses)
 
     def settle(self, active: str = "") -> None:
         """Wait until all is as it should be; ``active``: have that one active, by a planned step down if needed."""
@@ -271,9 +290,9 @@ class Pair:
 
 
 @contextlib.contextmanager
-def pair(text: str) -> Iterator[Pair]:
+def pair(text: str, settings: str = "", addresses: Sequence[str] = (lab.VIP, lab.NAT_ROUTER)) -> Iterator[Pair]:
     """Two agents that serve ``text``; nothing of them afterwards."""
-    both = Pair(text)
+    both = Pair(text, settings, addresses)
     try:
         both.start()
         both.settle()

@@ -56,7 +56,7 @@ class Page(HTMLParser):
             self._area, self.forms[-1].fields[a["name"]] = a["name"], ""
         elif tag == "select":
             self._select = a["name"]
-        elif tag == "option" and self._select and "selected" in a:
+        elif tag == "option" and self._select and ("selected" in a or self._select not in self.forms[-1].fields):
             self.forms[-1].fields[self._select] = a["value"]
         elif tag == "button":
             self._button = (a.get("value", ""), "disabled" in a)

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
-from lvsagent.wire import Rehearsal
-from tests.fakes.agent import NOW, FakeAgent
+from tests.fakes.agent import FakeAgent
 from tests.unit.app.browsing import visit
 from tests.unit.app.conftest import post
 from tests.unit.app.test_control import words
@@ -197,45 +196,3 @@ def test_needs_a_login_and_a_token(client: FlaskClient, stranger: FlaskClient, p
     assert stranger.get(ASK + "step-down").status_code == 302
     assert client.post(ASK + "step-down").status_code == 400
     assert pair.failovers == []
-
-
-# --- what it cost ---
-
-
-def measured(gap_s: float, *, triggered: bool = True, moved_from: str = "lefty", target: str = "http://192.0.2.100/") -> Rehearsal:
-    return Rehearsal(
-        target=target,
-        began_at=NOW - 3600,
-        duration_s=5.0,
-        interval_s=0.02,
-        limit_s=0.1,
-        requests=250,
-        failed=2,
-        longest_gap_s=gap_s,
-        triggered=triggered,
-        moved_from=moved_from,
-        host="client",
-    )
-
-
-def test_the_last_failover_is_said_in_one_line_and_the_others_listed(client: FlaskClient, pair: FakeAgent) -> None:
-    for one in (measured(0.32), measured(0.14), measured(0.021, triggered=False, moved_from="")):
-        pair.add_rehearsal(one)
-    page = words(client.get("/control/rehearsals").text)
-    assert "Your failover takes 140 ms" in page
-    assert "when lefty gave up the role" in page
-    assert "2 of 250 requests had no answer" in page
-    table = page[page.index("MEASURED BEFORE") :]
-    assert table.index("21 ms") < table.index("140 ms") < table.index("320 ms")
-
-
-def test_before_the_first_rehearsal_the_command_is_said(client: FlaskClient, pair: FakeAgent) -> None:
-    assert 'href="/control/rehearsals"' in client.get("/control").text
-    page = words(client.get("/control/rehearsals").text)
-    assert "Not measured yet" in page
-    assert "lvsctl rehearse --url" in page
-
-
-def test_while_the_agent_is_down_the_rehearsals_say_so(client: FlaskClient, pair: FakeAgent) -> None:
-    pair.down = True
-    assert client.get("/control/rehearsals").status_code == 503

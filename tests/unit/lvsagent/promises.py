@@ -8,7 +8,9 @@
 4. After everything is healed, one is active within deadtime + 2 × keepalive, and it stays the same one.
 5. A director that has run and been active for a dead time does not make way for one that slept through one and has just woken.
 
-A machine runs when it is told the time; how late it may be told is added to each limit.
+Where two directors have different intervals or dead times because settings are just being changed, the longer ones count; where one of them
+is not paired at all (no backup enabled, no key), nothing is promised of two.  A machine runs when it is told the time; how late it may be
+told is added to each limit.
 """
 
 from __future__ import annotations
@@ -46,23 +48,25 @@ class Promises:
         self._event: list[Event | None] = [None, None]
         self._settled_by = float("inf")
         self._settled: str | None = None
+        self._settled_after_s = 0.0
         self.network_changed()
 
     # --- what is seen ----------------------------------------------------------------------------------------------------------
 
     def network_changed(self) -> None:
-        """Some lane is not what it was: which paths are sound, since when."""
+        """Some lane, or who uses it, is not what it was: which paths are sound, since when."""
         world = self._world
         for path in sorted({path for _, path in world.lanes}):
-            sound = world.lanes[0, path].sound and world.lanes[1, path].sound
+            used = all(node.paired and path in node.settings.paths for node in world.nodes)
+            sound = used and world.lanes[0, path].sound and world.lanes[1, path].sound
             self._sound_since[path] = world.now if sound else None
 
     def began(self, who: int, *, slept_s: float = float("inf")) -> None:
-        """A process runs (again).  One that slept shorter than the dead time has only lost that time."""
+        """A process runs (again).  One that slept shorter than the dead time has only lost that time.  One that was alone missed none."""
         self._ran_since[who] = self._world.now
-        if self._world.deadtime_s <= slept_s < float("inf"):
+        if self._world.deadtime_s <= slept_s < float("inf") and self._world.nodes[who].paired:
             self._slept_until[who] = self._world.now
-        if slept_s >= self._world.deadtime_s:
+        if slept_s >= self._world.nodes[who].settings.deadtime_s:
             self._began_at[who] = self._world.now
             self._newest[who].clear()
         self._double_since = None
@@ -77,6 +81,14 @@ class Promises:
         """Its links or its maintenance changed: whoever is lonely has its time anew."""
         if self._lonely == who:
             self._lonely_since = self._world.now
+
+    def settings_changed(self, who: int, *, newly_paired: bool) -> None:
+        """It goes by other settings from now on; one that has just become one of two begins to listen."""
+        if newly_paired:
+            self._began_at[who] = self._world.now
+            self._slept_until[who] = float("-inf")
+        self.network_changed()
+        self.condition_changed(who)
 
     def before(self, who: int, event: Event) -> None:
         """It is about to be given this."""
@@ -104,9 +116,10 @@ class Promises:
         if self._lonely == who:
             self._lonely_since = self._world.now
 
-    def healed(self) -> None:
+    def healed(self, settled_after_s: float) -> None:
         """From now on nothing bad happens."""
-        self._settled_by = self._world.now + self._limit_s()
+        self._settled_after_s = settled_after_s
+        self._settled_by = self._world.now + settled_after_s
 
     # --- 1, 2 and 4: looked at before each thing that happens ------------------------------------------------------------------
 
@@ -117,7 +130,7 @@ class Promises:
             self._check_double(self._double_since)
         if self._lonely >= 0 and self._lonely_since is not None and not world.nodes[self._lonely].active:
             waited_s = world.now - self._lonely_since
-            if waited_s > self._limit_s():
+            if waited_s > self.limit_s(self._lonely):
                 self._break(f"2: {world.nodes[self._lonely].name} alone and whole, and not active after {waited_s:.3f} s")
         if world.now > self._settled_by:
             self._check_settled()
@@ -134,7 +147,8 @@ class Promises:
             who = 0 if first.running else 1
             node = self._world.nodes[who]
             whole = node.links_whole or not node.settings.monitor_links
-            if whole and not node.maintenance:
+            stays_standby = not node.paired and node.settings.identity != PRIMARY
+            if whole and not node.maintenance and not stays_standby:
                 lonely = who
         if lonely != self._lonely:
             self._lonely, self._lonely_since = lonely, self._world.now
@@ -146,23 +160,27 @@ class Promises:
                 continue
             delay_s = max(world.lanes[0, path].high_s, world.lanes[1, path].high_s)
             lasted_s = world.now - max(since, sound_since)
-            if lasted_s > world.nodes[0].settings.keepalive_s + delay_s + world.late_s + ROUNDING_S:
+            if lasted_s > world.keepalive_s + delay_s + world.late_s + ROUNDING_S:
                 self._break(f"1: both active for {lasted_s:.3f} s while {path} delivers both ways within {delay_s:.3f} s")
 
     def _check_settled(self) -> None:
         active = [node.name for node in self._world.nodes if node.active]
         if len(active) != 1:
             self._break(
-                f"4: {len(active)} active, {self._world.now - self._settled_by + self._limit_s():.3f} s after everything was healed"
+                f"4: {len(active)} active, {self._world.now - self._settled_by + self._settled_after_s:.3f} s after everything was healed"
             )
         elif self._settled is None:
             self._settled = active[0]
         elif self._settled != active[0]:
             self._break(f"4: {active[0]} is active and was not when all had settled")
 
-    def _limit_s(self) -> float:
-        settings = self._world.nodes[0].settings
-        return settings.deadtime_s + 2 * settings.keepalive_s + self._world.late_s + ROUNDING_S
+    def limit_s(self, who: int | None = None) -> float:
+        """deadtime + 2 × keepalive, by its own dead time or the one it last heard of, the longer; of both: the longest of all."""
+        concerned = (0, 1) if who is None else (who,)
+        settings = [self._world.nodes[one].settings for one in concerned]
+        heard = [word.deadtime_s for one in concerned if (word := self._newest_word(one)) is not None]
+        deadtime_s = max(*(one.deadtime_s for one in settings), *heard, 0.0)
+        return deadtime_s + 2 * max(one.keepalive_s for one in settings) + self._world.late_s + ROUNDING_S
 
     # --- 3 ---------------------------------------------------------------------------------------------------------------------
 
@@ -189,21 +207,22 @@ class Promises:
             self._break(f"3: {self._world.nodes[who].name} {type(command).__name__} without cause: {command.cause}, {command.why}")
 
     def _may_activate(self, who: int, cause: Cause) -> bool:
-        world = self._world
-        node, peer = world.nodes[who], self._newest_word(who)
-        match cause:
-            case Cause.PEER_SILENT:
-                since = max(self._heard_at[who], self._began_at[who])
-                return world.now - since >= node.settings.deadtime_s - ROUNDING_S and (node.links_whole or not node.settings.monitor_links)
-            case Cause.PEER_LEFT:
-                return self._leaving_said[1 - who] and peer is not None and peer.role != ACTIVE
-            case Cause.NOBODY_ACTIVE:
-                return peer is not None and peer.role != ACTIVE and bool(peer.heard_boot_id)
-            case Cause.PEER_DEAF:
-                return peer is not None and peer.role != ACTIVE and not peer.hears
-            case Cause.ADOPTED:
-                return world.now - node.ended_at < node.settings.deadtime_s
-        return False
+        node, peer = self._world.nodes[who], self._newest_word(who)
+        nobody_active = peer is not None and peer.role != ACTIVE
+        return {
+            Cause.PEER_SILENT: self._silence_lasted(who, peer) and (node.links_whole or not node.settings.monitor_links),
+            Cause.ALONE: not node.paired and node.settings.identity == PRIMARY,
+            Cause.UNKEYED: not node.paired and node.settings.identity == PRIMARY,
+            Cause.PEER_LEFT: self._leaving_said[1 - who] and nobody_active,
+            Cause.NOBODY_ACTIVE: nobody_active and peer is not None and bool(peer.heard_boot_id),
+            Cause.PEER_DEAF: nobody_active and peer is not None and not peer.hears,
+            Cause.ADOPTED: self._world.now - node.ended_at < node.settings.deadtime_s,
+        }.get(cause, False)
+
+    def _silence_lasted(self, who: int, peer: Beat | None) -> bool:
+        """For the longer of both dead times, in which this one listened."""
+        deadtime_s = max(self._world.nodes[who].settings.deadtime_s, peer.deadtime_s if peer is not None else 0.0)
+        return self._world.now - max(self._heard_at[who], self._began_at[who]) >= deadtime_s - ROUNDING_S
 
     def _may_give_up(self, who: int, cause: Cause) -> bool:
         node, peer = self._world.nodes[who], self._newest_word(who)
@@ -219,6 +238,8 @@ class Promises:
             Cause.MAINTENANCE: action is Action.MAINTENANCE,
             Cause.ASKED: self._role_wanted[1 - who],
             Cause.STOPPED: isinstance(event, Stopping),
+            Cause.CONFIGURED: not node.settings.redundant and node.settings.identity != PRIMARY,
+            Cause.UNKEYED: not node.paired and node.settings.identity != PRIMARY,
         }.get(cause, False)
 
     def _check_sleeper(self, who: int) -> None:

@@ -1,8 +1,8 @@
 """Two failover machines over a bad network: histories that follow from a seed, and the promises that each of them is held to.
 
 ``python -m tests.unit.lvsagent.simulation SEED`` prints one history.  A history first misbehaves (datagrams lost, late, doubled, out of
-order; paths cut, also one way; processes stopped for a while, killed, restarted; hosts crashed; links, children and operators) and is then
-healed.  The promises are in ``promises.py``.
+order; paths cut, also one way; processes stopped for a while, killed, restarted; hosts crashed; links, children and operators; settings
+that change, first on one director and later on the other) and is then healed.  The promises are in ``promises.py``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import heapq
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from lvsagent.core.failover import (
     Action,
@@ -20,6 +21,7 @@ from lvsagent.core.failover import (
     Beat,
     ChildrenChanged,
     Command,
+    Configured,
     Deactivate,
     Event,
     FeedReady,
@@ -80,6 +82,8 @@ class Node:
     maintenance: bool = False
     links_whole: bool = True
     fit: bool = True
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings that have changed, and that this one has not been told yet."""
     inbox: list[Heard] = field(default_factory=list)
     tick_at: float = float("inf")
 
@@ -87,6 +91,11 @@ class Node:
     def running(self) -> bool:
         """Whether it has a process and that process is not stopped."""
         return self.machine is not None and not self.paused
+
+    @property
+    def paired(self) -> bool:
+        """Whether its settings make it one of two."""
+        return self.settings.redundant and self.settings.keyed
 
     @property
     def active(self) -> bool:
@@ -100,7 +109,7 @@ class World:
     def __init__(self, seed: int, make: MachineFactory = Machine, *, tell: Callable[[str], None] | None = None) -> None:
         self.dice = random.Random(seed)  # noqa: S311 -- histories are to be repeated, not guarded
         self.now = 0.0
-        self.deadtime_s = KEEPALIVE_S * self.dice.choice((3, 3, 4, 6))
+        self._first_deadtime_s = KEEPALIVE_S * self.dice.choice((3, 3, 4, 6))
         self.late_s = self.dice.choice((0.0, 0.0, 0.05, 0.3)) * KEEPALIVE_S
         self.usual_delay_s = self.dice.choice((0.001, 0.05, 0.4)) * KEEPALIVE_S
         self.nodes = tuple(Node(name, self._settings(identity), self.dice.uniform(0, 1e5)) for name, identity in NAMES)
@@ -117,12 +126,22 @@ class World:
             identity=identity,
             redundant=True,
             keepalive_s=KEEPALIVE_S,
-            deadtime_s=self.deadtime_s,
+            deadtime_s=self._first_deadtime_s,
             preempt=self.dice.random() < 0.3,
             preempt_delay_s=self.dice.uniform(0, 10),
             monitor_links=self.dice.random() < 0.7,
             paths=PATHS,
         )
+
+    @property
+    def deadtime_s(self) -> float:
+        """The longer of both dead times."""
+        return max(node.settings.deadtime_s for node in self.nodes)
+
+    @property
+    def keepalive_s(self) -> float:
+        """The longer of both intervals."""
+        return max(node.settings.keepalive_s for node in self.nodes)
 
     def _sound_lane(self) -> Lane:
         return Lane(low_s=self.usual_delay_s / 2, high_s=self.usual_delay_s)
@@ -138,9 +157,11 @@ class World:
             self.later(self.dice.uniform(0, TROUBLE_S), partial(self.dice.choices(TROUBLES, WEIGHTS)[0], self))
         healed_at = self.dice.uniform(0.3, 1.0) * TROUBLE_S
         self._play(healed_at)
+        before_s = self.promises.limit_s()
         self._heal()
-        self.promises.healed()
-        self._play(healed_at + (1 + CALM_DEADTIMES) * self.deadtime_s + 2 * KEEPALIVE_S)
+        settled_after_s = max(before_s, self.promises.limit_s())
+        self.promises.healed(settled_after_s)
+        self._play(healed_at + settled_after_s + CALM_DEADTIMES * self.deadtime_s)
         if not self.promises.broken:
             self.promises.look()
         return self.promises.broken
@@ -252,7 +273,7 @@ class World:
 
     def _deliver(self, who: int, path: str, beat: Beat) -> None:
         node = self.nodes[who]
-        if node.machine is None:
+        if node.machine is None or not node.paired or path not in node.settings.paths:
             return
         if node.paused:
             if len(node.inbox) < INBOX:
@@ -327,12 +348,14 @@ class World:
         self.promises.began(who, slept_s=0.0 if stood_still else slept_s)
         self.give(who, LinksChanged(node.links_whole, "" if node.links_whole else "eth1 has no carrier"))
         self.give(who, ChildrenChanged(node.fit, "" if node.fit else "lvsd cannot be kept up"))
+        self.reconfigure(who)
         waiting, node.inbox = node.inbox, []
         if self.dice.random() < 0.3:
             self.give(who, TICK)
         for heard in waiting:
-            self.promises.delivered(who, heard.path, heard.beat)
-            self.give(who, heard)
+            if node.paired and heard.path in node.settings.paths:
+                self.promises.delivered(who, heard.path, heard.beat)
+                self.give(who, heard)
         node.tick_at = float("inf")
         self.give(who, TICK)
 
@@ -393,6 +416,34 @@ class World:
         self.say(who, "has had the connection feed and every check")
         self.give(who, FeedReady())
 
+    def settings(self) -> None:
+        """lvs.cf or the key changes: one director is told at once, the other one some time later."""
+        change = self.dice.choice(SETTINGS_CHANGES)(self.dice)
+        self._change_settings(change)
+        undone = {name: True for name in ("redundant", "keyed") if change.get(name) is False}
+        if undone:
+            self.later(self._some_time(), partial(self._change_settings, undone))
+
+    def _change_settings(self, change: dict[str, Any]) -> None:
+        first = self.dice.randrange(2)
+        for node in self.nodes:
+            node.changes |= change
+        self.reconfigure(first)
+        self.later(self.dice.choice((0.01, 1.0)) * self._some_time(), partial(self.reconfigure, 1 - first))
+
+    def reconfigure(self, who: int) -> None:
+        """It takes over what has changed; a process that is stopped does so when it goes on."""
+        node = self.nodes[who]
+        if node.paused or not node.changes:
+            return
+        words = ", ".join(f"{name} = {value}" for name, value in node.changes.items())
+        self.say(who, f"is told: {words}")
+        was_paired = node.paired
+        node.settings = replace(node.settings, **node.changes)
+        node.changes = {}
+        self.promises.settings_changed(who, newly_paired=node.paired and not was_paired)
+        self.give(who, Configured(node.settings))
+
     # --- healing ---------------------------------------------------------------------------------------------------------------
 
     def _heal(self) -> None:
@@ -403,6 +454,7 @@ class World:
         self.promises.network_changed()
         for who, node in enumerate(self.nodes):
             self.wake(who, node.boots)
+            self.reconfigure(who)
             self._links(who, whole=True)
             self._children(who, fit=True)
             node.maintenance = False
@@ -414,6 +466,23 @@ class World:
 
 NAMES = (("lefty", PRIMARY), ("righty", BACKUP))
 TICK = Tick()
+
+
+def _timing(dice: random.Random) -> dict[str, Any]:
+    keepalive_s = KEEPALIVE_S * dice.choice((0.5, 1, 2))
+    return {"keepalive_s": keepalive_s, "deadtime_s": keepalive_s * dice.choice((3, 4, 6))}
+
+
+SETTINGS_CHANGES: tuple[Callable[[random.Random], dict[str, Any]], ...] = (
+    _timing,
+    _timing,
+    _timing,
+    lambda dice: {"preempt": dice.random() < 0.5, "preempt_delay_s": dice.uniform(0, 10)},
+    lambda dice: {"monitor_links": dice.random() < 0.5},
+    lambda dice: {"paths": dice.choice((PATHS, PATHS, PATHS[:1], PATHS[1:]))},
+    lambda _: {"redundant": False},
+    lambda _: {"keyed": False},
+)
 TROUBLES: tuple[Callable[[World], None], ...] = (
     World.cut,
     World.lossy,
@@ -426,8 +495,9 @@ TROUBLES: tuple[Callable[[World], None], ...] = (
     World.child_lost,
     World.operator,
     World.feed,
+    World.settings,
 )
-WEIGHTS = (4, 2, 2, 3, 2, 3, 1, 2, 1, 4, 1)
+WEIGHTS = (4, 2, 2, 3, 2, 3, 1, 2, 1, 4, 1, 5)
 
 
 def broken_promises(seed: int, make: MachineFactory = Machine) -> list[str]:

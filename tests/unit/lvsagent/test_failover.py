@@ -321,6 +321,16 @@ def test_a_second_director_is_configured_while_this_one_is_active() -> None:
     assert pair.start("righty").pass_time(20).roles() == ("active", "standby")
 
 
+def test_a_pair_made_anew_does_not_go_by_words_from_before(pair: Pair) -> None:
+    """righty was whole and standby once; it has gone since, and lefty's lost link must not make it give up to nobody."""
+    pair.kill("righty")
+    pair.give("lefty", Configured(replace(pair.settings["lefty"], redundant=False)))
+    pair.pass_time(60).give("lefty", LinksChanged(whole=False))
+    pair.give("lefty", Configured(pair.settings["lefty"]))
+    assert pair.roles() == ("active",)
+    assert pair.pass_time(60).roles() == ("active",)
+
+
 def test_beats_go_out_each_keepalive_on_every_path(pair: Pair) -> None:
     machine = pair.machines["lefty"]
     began, sent = pair.now, 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lvsagent.core.failover import Activate, Cause, Command, Event, Heard, Machine
+from lvsagent.core.failover import Activate, Cause, Command, Event, Heard, Machine, Settings
 from lvsagent.core.identity import ACTIVE
 from tests.unit.lvsagent.simulation import MachineFactory, World, broken_promises, main
 
@@ -104,8 +104,33 @@ class Restless(Machine):
         return commands
 
 
+class Selfish(Machine):
+    """Goes by its own dead time alone, however rarely the other director speaks."""
+
+    def _peer_dead(self) -> bool:
+        return self._peer_left() or self.peer.silent_s(self._lived) >= self.settings.deadtime_s
+
+
+class Hasty(Machine):
+    """Told that there is a second director, it does not listen for it first."""
+
+    def _configure(self, settings: Settings, now: float) -> None:
+        since = self.peer._silent_since
+        super()._configure(settings, now)
+        self.peer._silent_since = since
+
+
+class SetInItsWays(Machine):
+    """Never notices that settings have changed."""
+
+    def _configure(self, settings: Settings, now: float) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
-    "make", [NeverYields, YieldsLate, Impatient, Timid, Forgetful, Credulous, Restless], ids=lambda make: make.__name__
+    "make",
+    [NeverYields, YieldsLate, Impatient, Timid, Forgetful, Credulous, Restless, Selfish, Hasty, SetInItsWays],
+    ids=lambda make: make.__name__,
 )
 def test_a_machine_with_one_rule_broken_is_found_out(make: MachineFactory) -> None:
     assert any(broken_promises(seed, make) for seed in range(600))

@@ -216,6 +216,31 @@ def test_another_question_starts_from_unknown_whatever_is_remembered() -> None:
     assert driven.states("+") == "u"
 
 
+@pytest.mark.parametrize("first", ["time passes", "a check ends"])
+def test_after_a_sleep_checks_are_spread_again_instead_of_starting_together_for_ever(first: str) -> None:
+    driven = Driven(*(spec(f"http/number{number}") for number in range(90)))
+    for number in range(89):
+        driven.finish(GOOD, f"http/number{number}")
+    driven.until_started("http/number89")
+    driven.now += 3600  # the host was suspended
+    if first == "a check ends":
+        driven.finish(GOOD, "http/number89")
+    assert len(starts(driven.take(driven.machine.handle(TimePassed(), driven.now)))) == 0
+    woke = driven.now
+    for number in range(89):
+        driven.until_started(f"http/number{number}")
+    assert woke < driven.now < woke + 0.1
+
+
+def test_waiting_for_a_turn_is_no_sleep() -> None:
+    driven = Driven(spec("http/number1"), spec("http/number2"), max_running=1)
+    first = min(driven.machine.keys(), key=lambda key: first_start(key, 0, 10, 2))
+    driven.until_started(first)
+    driven.now += 3600
+    driven.finish(GOOD, first)
+    assert len(driven.started) == 1, "the one that waited has its turn at once"
+
+
 def test_a_check_that_is_dropped_while_it_runs_is_cancelled_and_its_late_answer_ignored() -> None:
     driven = Driven(spec())
     driven.until_started()

@@ -283,3 +283,9 @@ class TestLateness:
 
     def test_nothing_measured_is_not_late(self) -> None:
         assert (Lateness().worst_s, Lateness().p99_s, Lateness().warning(0.02)) == (0, 0, "")
+
+    def test_it_complains_once_a_minute(self) -> None:
+        lateness = Lateness()
+        said = [bool(lateness.complaint(second, second + late, 0.3)) for second, late in ((0, 0.05), (1, 0.2), (30, 0.9), (60, 0.2))]
+        assert said == [False, True, False, False]
+        assert lateness.complaint(70, 70.2, 0.3)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from lvsagent.adapters.commands import CommandResult
-from lvsagent.adapters.heartbeat_key import KeyFile
+from lvsagent.adapters.heartbeat_key import KeyFile, make_key_file
 from lvsagent.core.addresses import Address
 from lvsagent.messages import (
     AddressSpec,
@@ -410,6 +410,13 @@ def fit(director: Director) -> bool:
     return director._machine.fit
 
 
+async def one_beat(director: Director) -> None:
+    """Let the loop that beats turn once; a beat is due."""
+    beating = asyncio.ensure_future(director._beat())
+    await settled()
+    beating.cancel()
+
+
 def whole(director: Director) -> bool:
     return director._machine.links_whole
 
@@ -441,6 +448,29 @@ class TestWhatFollowsTheRole:
         await told(host.boot(), configure(VIP, **PAIR, **SYNC))
         await told(host.boot(), configure(VIP, **PAIR))
         assert host.sync.running == ()
+
+    @pytest.mark.parametrize("by_hand", [(), (SyncThread("backup", "eth0", 3),), (SyncThread("master", "eth1", 3),)])
+    async def test_one_that_was_stopped_or_changed_by_hand_is_put_back_at_the_next_look(
+        self, host: Host, by_hand: tuple[SyncThread, ...]
+    ) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        host.sync.running = by_hand
+        await director.step()
+        assert host.sync.running == (SyncThread("master", "eth0", 3),)
+        assert host.events()[-1] == "the sync daemon (master on eth0) had been stopped or changed, and runs again"
+        assert host.state().problems == []
+
+    async def test_one_that_is_stopped_by_hand_and_cannot_run_again_is_a_problem_until_it_does(self, host: Host) -> None:
+        director = host.boot()
+        await told(director, configure(VIP, **PAIR, **SYNC))
+        host.sync.running, host.sync.refusal = (), "the sync daemon cannot run: nobody knows why"
+        await director.step()
+        assert host.state().problems == [host.sync.refusal]
+        host.sync.refusal = ""
+        await director.step()
+        assert host.sync.history == [SyncThread("master", "eth0", 3)] * 2
+        assert not host.state().problems
 
     async def test_one_that_cannot_run_is_a_problem_and_takes_no_address_away(self, host: Host) -> None:
         host.sync.refusal = "the sync daemon cannot run: nobody knows why"
@@ -506,6 +536,20 @@ class TestWhatFollowsTheRole:
         assert whole(director)
         assert host.state().role == "active"  # nobody else is there
 
+    @pytest.mark.parametrize("how", ["beat", "look"])
+    async def test_a_link_lost_at_the_same_moment_is_known_before_the_role_is_decided(self, host: Host, how: str) -> None:
+        make_key_file(host.folder / "heartbeat.key")
+        director = host.boot()
+        await told(director, configure(VIP, monitor_links=True, watched=["eth1"], deadtime_s=3, keepalive_s=1, **PAIR))
+        host.link_events.busy = True
+        host.link_events.change("eth1", whole=False)
+        host.clock.at += 1.0
+        for _ in range(3):
+            host.clock.at += 0.999  # silence for the dead time, heard by a process that runs
+            await (one_beat(director) if how == "beat" else director.step())
+        assert director.state().role == "standby"
+        assert director.state().reason == "eth1 has no link: the silence may be our own"
+
 
 class TestOperators:
     async def test_maintenance_takes_the_addresses_away_and_survives_a_boot(self, host: Host) -> None:
@@ -516,7 +560,7 @@ class TestOperators:
         assert host.links.present == {OWN}
         assert host.state().maintenance
         assert "in maintenance (piranha: new disks)" in host.events()
-        await asyncio.gather(*director._background)
+        await director._beside.end()
         (host.folder / "boot_id").write_text("second")
         director = host.boot()
         await told(director, configure(VIP))
