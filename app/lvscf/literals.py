@@ -29,8 +29,8 @@ _WELL_KNOWN = {
     "www": 80,
     "pop3": 110,
     "nntp": 119,
-    "imap2": 143,
     "imap": 143,
+    "imap2": 143,
     "ldap": 389,
     "https": 443,
     "submission": 587,
@@ -42,6 +42,9 @@ _WELL_KNOWN = {
     "sip": 5060,
 }
 """Services that people balance, for hosts without /etc/services."""
+
+WELL_KNOWN_PORTS = {port: name for name, port in reversed(_WELL_KNOWN.items())}
+"""The other way round; the name that stands first in the list."""
 
 
 def integer_of(text: str) -> int | None:

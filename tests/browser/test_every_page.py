@@ -26,7 +26,7 @@ BEHIND_BUTTONS = (
 )
 TWINS = re.compile("number[23]")
 """The screens of number1 stand for those of its neighbours."""
-DOWNLOADS = re.compile("/file$")
+DOWNLOADS = re.compile("/file$|^/export/")
 """Links to files, not to pages."""
 NARROW_ENOUGH = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
@@ -78,6 +78,7 @@ def test_every_page_behind_the_login(settled_visitor: Visitor) -> None:
         "virtual-servers-add",
         "password",
         "lvs-cf",
+        "import",
         "history",
         "history-1",
     ):
