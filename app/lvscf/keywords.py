@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.lvscf.model import NO_ADDRESS, CheckKind, Forwarding, Protocol, ReservationConflictAction, Scheduler, ServiceKind
+from app.lvscf.model import NO_ADDRESS, CheckKind, DnsRecord, Forwarding, Protocol, ReservationConflictAction, Scheduler, ServiceKind
 
 
 class Level(StrEnum):
@@ -242,12 +242,18 @@ _BLOCK = (
             meaning="The kind of check; auto follows send, expect, send_program and port as Piranha does."),
     Keyword(name="check_port", level=B, type=T.PORT_NUMBER, default=0, version=OURS, range=PORTS_AND_NONE, effect=F.CHECKS,
             meaning="The port to check; 0 is the real server's own."),
-    Keyword(name="check_path", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The path that an HTTP check asks for."),
-    Keyword(name="check_host", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The host name that a check asks for."),
-    Keyword(name="check_status", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The status codes that an HTTP check accepts, such as 200 or 200-299."),
+    Keyword(name="check_path", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The path that an HTTP check asks for. Absent: /."),
+    Keyword(name="check_host", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The name that a check asks for: HTTP's Host, TLS's server name, that of a DNS query, the one said in SMTP's EHLO."),
+    Keyword(name="check_status", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The status codes that an HTTP check accepts, such as 200 or 200-299,301. Absent: 200-399."),
+    Keyword(name="check_record", level=B, type=T.WORD, words=DnsRecord, default=DnsRecord.A, version=OURS, effect=F.CHECKS,
+            meaning="The type of record that a DNS check asks for."),
+    Keyword(name="check_verify", level=B, type=T.BOOLEAN, default=False, version=OURS, effect=F.CHECKS,
+            meaning="A TLS check accepts only a certificate that this director trusts, for check_host or for the server's address."),
+    Keyword(name="check_cert_days", level=B, type=T.INTEGER, default=14, version=OURS, range=Range(None, (0, 3650)), effect=F.CHECKS,
+            meaning="A TLS check warns when the certificate ends in fewer days; 0 never. It takes no server out."),
     Keyword(name="check_interval", level=B, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,
             meaning="The interval between two checks; 0 is timeout's."),
     Keyword(name="check_timeout", level=B, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,

@@ -80,6 +80,20 @@ class CheckKind(StrEnum):
     AGENT = "agent"
 
 
+class DnsRecord(StrEnum):
+    """``check_record``: the type of a DNS check's query."""
+
+    A = "A"
+    AAAA = "AAAA"
+    CNAME = "CNAME"
+    MX = "MX"
+    NS = "NS"
+    PTR = "PTR"
+    SOA = "SOA"
+    SRV = "SRV"
+    TXT = "TXT"
+
+
 @dataclass(frozen=True, slots=True)
 class HostDevice:
     """``HOST DEVICE``, as in ``address = 192.0.2.100 eth1:1``: an address and the interface (alias) it lives on."""
@@ -193,6 +207,9 @@ class Block:
     check_path: str | None = None
     check_host: str | None = None
     check_status: str | None = None
+    check_record: DnsRecord = DnsRecord.A
+    check_verify: bool = False
+    check_cert_days: int = 14
     check_interval: float = 0
     check_timeout: float = 0
     rise: int = 0

@@ -10,7 +10,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from lvsagent.core.check_spec import CheckSpec, Details, Method, Outcome, describe, escaped, shown
 from lvsagent.core.schedule import Schedule, first_start
+
+__all__ = [
+    "Cancel",
+    "CheckSpec",
+    "CheckStatus",
+    "Command",
+    "Configure",
+    "Details",
+    "Event",
+    "Finished",
+    "HealthMachine",
+    "HealthState",
+    "Log",
+    "Method",
+    "Outcome",
+    "Report",
+    "Start",
+    "TimePassed",
+    "describe",
+    "escaped",
+    "same_question",
+    "settle",
+    "shown",
+]
 
 
 class HealthState(StrEnum):
@@ -21,98 +46,6 @@ class HealthState(StrEnum):
     DOWN = "down"
     RISING = "rising"
     FALLING = "falling"
-
-
-class Method(StrEnum):
-    """What a check really does; Piranha's own four."""
-
-    CONNECT = "connect"
-    SEND_EXPECT = "send_expect"
-    PROGRAM = "program"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckSpec:
-    """One check of one real server.
-
-    ``key`` is ``VIRTUAL/SERVER`` (made unique where names repeat).  ``send`` is the decoded bytes, ``expect`` those of the prefix
-    (``*`` matches any byte) or, with ``use_regex``, of a POSIX extended regex.  ``program`` is the argv after ``%h`` and ``%p``.
-    All durations are seconds.  ``rise``: successes needed to come back; ``fall``: failures needed to leave.
-    """
-
-    key: str
-    address: str
-    port: int
-    protocol: str
-    method: Method
-    send: bytes = b""
-    expect: bytes | None = None
-    use_regex: bool = False
-    program: tuple[str, ...] = ()
-    interval_s: float = 10
-    timeout_s: float = 10
-    rise: int = 18
-    fall: int = 1
-
-    @property
-    def target(self) -> str:
-        """``IP:PORT`` as log lines and screens show it."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one run of a check found.  ``reason`` is in words ("connection refused"); ``reply`` at most 1 KiB of what came back.
-
-    ``conclusive`` false: the director could not ask (no free socket, no SCTP in its kernel), which says nothing about the server.
-    ``connect_timed_out``: no connection within the limit, which Piranha logged in its own words.
-    """
-
-    ok: bool
-    duration_s: float
-    reason: str = ""
-    reply: bytes = b""
-    conclusive: bool = True
-    connect_timed_out: bool = False
-
-
-# --- words ---------------------------------------------------------------------------------------------------------------------
-
-SHOWN_CHARACTERS = 60
-_ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
-
-
-def escaped(data: bytes) -> str:
-    """Bytes from lvs.cf or from a real server as one harmless line: printable UTF-8 as it is, the rest in lvs.cf's escapes or ``\\xNN``."""
-    text = data.decode("utf-8", "surrogateescape")
-    return "".join(_ESCAPES.get(character) or (character if character.isprintable() else _hexadecimal(character)) for character in text)
-
-
-def _hexadecimal(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def shown(data: bytes) -> str:
-    """The first characters of what is sent, expected or received; trailing line ends are left out."""
-    text = escaped(data[: 4 * SHOWN_CHARACTERS].rstrip(b"\r\n") or data[:SHOWN_CHARACTERS])
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def describe(spec: CheckSpec) -> str:
-    """What a check really does (``sends GET / HTTP/1.0, expects HTTP``): the one source for every screen and log."""
-    if spec.method is Method.NONE:
-        return "nothing to check: counts as up"
-    if spec.method is Method.CONNECT:
-        return "connects"
-    steps = []
-    if spec.method is Method.PROGRAM:
-        steps.append("runs " + " ".join(escaped(argument.encode("utf-8", "surrogateescape")) for argument in spec.program))
-    elif spec.send:
-        steps.append(f"sends {shown(spec.send)}")
-    if spec.expect is not None:
-        steps.append(f"expects {'a match of ' if spec.use_regex else ''}{shown(spec.expect)}")
-    return ", ".join(steps) or "connects"
 
 
 # --- events and commands -------------------------------------------------------------------------------------------------------
