@@ -153,6 +153,8 @@ class NannyConfigure(Message, frozen=True):
     checks: list[CheckSpec]
     known: dict[str, str] = {}
     """Health that lvsd remembers by check key (``up``, ``down``), so that a restarted nanny starts where the last one ended."""
+    brake_s: float = 0
+    """How long the mass-failure brake holds (0: there is none)."""
 
 
 class NannyTrial(Message, frozen=True):

@@ -145,6 +145,7 @@ class GlobalSettings:
     inactive_cmd: str | None = None
     ipvsadm: str = "/sbin/ipvsadm"
     sync: bool = False
+    mass_failure_hold: float = 0
     virtual_mac: bool = False
     preempt: bool = False
     preempt_delay: float = 0
@@ -214,6 +215,7 @@ class Block:
     check_timeout: float = 0
     rise: int = 0
     fall: int = 0
+    hold_down: float = 0
     slow_start: int = 0
     quorum: int = 0
     one_packet: bool = False

@@ -53,6 +53,8 @@ def check_spec(virtual: Block, *, key: str, address: str, port: int) -> CheckSpe
         rise=virtual.rise or max(1, math.ceil(virtual.reentry / interval_s)),
         fall=virtual.fall or 1,
         details=asked.details,
+        hold_down_s=float(max(virtual.hold_down, 0)),
+        slow_start_s=float(max(virtual.slow_start, 0)),
     )
 
 

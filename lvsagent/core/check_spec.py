@@ -51,7 +51,8 @@ class CheckSpec:
 
     ``key`` is ``VIRTUAL/SERVER`` (made unique where names repeat).  ``send`` is the decoded bytes, ``expect`` those of the prefix
     (``*`` matches any byte) or, with ``use_regex``, of a POSIX extended regex.  ``program`` is the argv after ``%h`` and ``%p``.
-    All durations are seconds.  ``rise``: successes needed to come back; ``fall``: failures needed to leave.
+    All durations are seconds.  ``rise``: successes needed to come back; ``fall``: failures needed to leave.  ``hold_down_s``: the first
+    hold-down of a server that keeps failing (0: none); ``slow_start_s``: how long it takes to its full weight when it came back.
     """
 
     key: str
@@ -68,6 +69,8 @@ class CheckSpec:
     rise: int = 18
     fall: int = 1
     details: Details | None = None
+    hold_down_s: float = 0
+    slow_start_s: float = 0
 
     @property
     def target(self) -> str:

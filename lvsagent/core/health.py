@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from lvsagent.core.brake import Brake
 from lvsagent.core.check_spec import CheckSpec, Details, Method, Outcome, describe, escaped, shown
+from lvsagent.core.flapping import GOOD, Record, after_failure
 from lvsagent.core.schedule import Schedule, first_start
 
 __all__ = [
@@ -57,6 +59,8 @@ class Configure:
 
     checks: tuple[CheckSpec, ...]
     known: Mapping[str, str] = field(default_factory=dict)
+    brake_s: float = 0
+    """How long the mass-failure brake holds (0: there is none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,9 @@ Command = Start | Cancel | Report | Log
 class CheckStatus:
     """A check as it stands.  Times are on the clock the machine is driven with; ``last_at`` and ``next_at`` None: never, not planned.
 
-    ``successes`` and ``failures`` are those in a row: one of them is always 0.
+    ``successes`` and ``failures`` are those in a row: one of them is always 0.  ``warning`` and ``share_percent`` are the last outcome's,
+    ``up_since`` is when the server last came into service.  ``record`` tells how often it failed lately and until when it is held down.
+    ``kept_until``: it has failed, and the mass-failure brake keeps it in service until then (0: no).
     """
 
     spec: CheckSpec
@@ -125,6 +131,11 @@ class CheckStatus:
     next_at: float | None = None
     successes: int = 0
     failures: int = 0
+    warning: str = ""
+    share_percent: int = 100
+    up_since: float = 0.0
+    record: Record = GOOD
+    kept_until: float = 0.0
 
 
 # --- what ----------------------------------------------------------------------------------------------------------------------
@@ -151,7 +162,14 @@ def same_question(one: CheckSpec, other: CheckSpec) -> bool:
         timeout_s=one.timeout_s,
         rise=one.rise,
         fall=one.fall,
+        hold_down_s=one.hold_down_s,
+        slow_start_s=one.slow_start_s,
     )
+
+
+IN_SERVICE = (HealthState.UP, HealthState.FALLING)
+FAST_AGAIN_S = 1.0
+"""A server that has just failed, and may fail more often than once, is asked again this soon."""
 
 
 @dataclass(slots=True)
@@ -174,6 +192,7 @@ class HealthMachine:
         self._schedule = Schedule()
         self._running = 0
         self._runs = itertools.count(1)
+        self._brake = Brake()
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from ``event`` at ``now`` (monotonic seconds)."""
@@ -208,6 +227,9 @@ class HealthMachine:
 
     def _configure(self, event: Configure, now: float) -> list[Command]:
         wanted = {spec.key: spec for spec in event.checks}
+        self._brake.hold_s = event.brake_s
+        if event.brake_s <= 0:
+            self._brake.release()
         commands: list[Command] = []
         for key in [key for key in self._checks if key not in wanted]:
             commands += self._drop(key)
@@ -236,15 +258,20 @@ class HealthMachine:
     def _add(self, spec: CheckSpec, known: HealthState, now: float, beside: int) -> list[Command]:
         if spec.method is Method.NONE:
             self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason=describe(spec)))
+            self._brake.moved(spec.key, into=True)
             return [Report(spec.key, urgent=True)]
         reason = "" if known is HealthState.UNKNOWN else "as before the restart"
         self._checks[spec.key] = _Check(CheckStatus(spec, known, now, reason=reason))
+        if known in IN_SERVICE:
+            self._brake.moved(spec.key, into=True)
         self._schedule.set(spec.key, first_start(spec.key, now, spec.interval_s, beside))
         return [Report(spec.key, urgent=True)]
 
     def _drop(self, key: str) -> list[Command]:
         check = self._checks.pop(key, None)
         self._schedule.remove(key)
+        if check is not None and check.status.state in IN_SERVICE:
+            self._brake.moved(key, into=False)
         if check is None or not check.running:
             return []
         self._running -= 1
@@ -272,11 +299,46 @@ class HealthMachine:
         check.running = False
         self._running -= 1
         spec = check.status.spec
-        self._schedule.set(event.key, max(check.due + spec.interval_s, now))
         before, after = check.status, _record(check.status, event.outcome, now)
+        kept: list[Command] = []
+        if before.state in IN_SERVICE and after.state is HealthState.DOWN and self._brake.on(now):
+            after = _kept(after, self._brake.until, before.since if before.kept_until else now)
         check.status = after
+        if (before.state in IN_SERVICE) is not (after.state in IN_SERVICE):
+            self._brake.moved(event.key, into=after.state in IN_SERVICE)
+            if before.state in IN_SERVICE and not before.kept_until:
+                kept = self._keep(self._brake.failed(event.key, now, spec.interval_s), now)
+        self._schedule.set(event.key, _next(check, event.outcome, now))
         changed = before.state is not after.state
-        return [*_log_lines(before, after, event.outcome), Report(event.key, urgent=changed), *self._start_due(now)]
+        lines = _log_lines(before, check.status, event.outcome)
+        return [*lines, *kept, Report(event.key, urgent=changed), *self._start_due(now)]
+
+    def _keep(self, keys: tuple[str, ...], now: float) -> list[Command]:
+        """Most servers of several services have failed at once: bring them back, and tell."""
+        if not keys:
+            return []
+        words = f"{len(keys)} real servers failed at once: they are kept in service for {self._brake.hold_s:g} s"
+        commands: list[Command] = [Log(f"mass-failure brake: {words}", warning=True)]
+        for key in keys:
+            check = self._checks.get(key)
+            if check is not None and check.status.state not in IN_SERVICE:
+                check.status = _kept(check.status, self._brake.until, now)
+                self._brake.moved(key, into=True)
+                commands.append(Report(key, urgent=True))
+        return commands
+
+
+def _kept(status: CheckStatus, until: float, since: float) -> CheckStatus:
+    """A server that has failed and stays in service all the same, which is not held against it."""
+    return replace(status, state=HealthState.FALLING, since=since, kept_until=until, record=GOOD)
+
+
+def _next(check: _Check, outcome: Outcome, now: float) -> float:
+    """When to ask again: sooner when the first of several failures is to be made sure of."""
+    spec = check.status.spec
+    again = max(check.due + spec.interval_s, now)
+    unsure = check.status.state is HealthState.FALLING and not check.status.kept_until and outcome.conclusive
+    return min(again, now + FAST_AGAIN_S) if unsure else again
 
 
 def _remembered(word: str) -> HealthState:
@@ -291,15 +353,25 @@ def _record(status: CheckStatus, outcome: Outcome, now: float) -> CheckStatus:
     successes = status.successes + 1 if outcome.ok else 0
     failures = 0 if outcome.ok else status.failures + 1
     state = settle(status.state, ok=outcome.ok, in_a_row=successes or failures, spec=status.spec)
+    record, reason = status.record, outcome.reason
+    if state is HealthState.UP and now < record.held_until:
+        state, reason = HealthState.RISING, "answers again, and is held down because it has failed so often"
+    elif state is HealthState.DOWN and status.state in IN_SERVICE:
+        record = after_failure(record, now=now, up_for_s=now - status.up_since, first_s=status.spec.hold_down_s)
     return replace(
         status,
         state=state,
         since=status.since if state is status.state else now,
-        reason=outcome.reason,
+        reason=reason,
         last_at=now,
         last_duration_s=outcome.duration_s,
         successes=successes,
         failures=failures,
+        warning=outcome.warning,
+        share_percent=outcome.share_percent if outcome.ok else status.share_percent,
+        up_since=now if state in IN_SERVICE and status.state not in IN_SERVICE else status.up_since,
+        record=record,
+        kept_until=0.0 if outcome.ok else status.kept_until,
     )
 
 

@@ -118,6 +118,7 @@ class Nanny:
 
     def __init__(self, settings: AgentSettings, on_report: Callable[[list[CheckInfo]], None], known: Callable[[], dict[str, str]]) -> None:
         self._checks: Sequence[CheckSpec] | None = None
+        self._brake_s = 0.0
         self._on_report = on_report
         self._known = known
         self._trials: dict[int, asyncio.Future[list[TrialOutcome]]] = {}
@@ -126,10 +127,10 @@ class Nanny:
             settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
         )
 
-    def configure(self, checks: Sequence[CheckSpec]) -> None:
-        """Say which checks are wanted, now and at every new connection."""
-        if checks != self._checks:
-            self._checks = checks
+    def configure(self, checks: Sequence[CheckSpec], brake_s: float = 0.0) -> None:
+        """Say which checks are wanted and how long the mass-failure brake holds, now and at every new connection."""
+        if checks != self._checks or brake_s != self._brake_s:
+            self._checks, self._brake_s = checks, brake_s
             self._tell()
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
@@ -149,7 +150,7 @@ class Nanny:
 
     def _tell(self) -> None:
         if self._checks is not None:
-            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known()))
+            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known(), brake_s=self._brake_s))
 
     def _heard(self, message: NannyReport | NannyTrialDone) -> None:
         if isinstance(message, NannyReport):

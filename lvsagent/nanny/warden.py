@@ -62,7 +62,7 @@ class Warden:
             self._trials.add(task)
             task.add_done_callback(self._trials.discard)
             return
-        self._step(Configure(tuple(message.checks), message.known))
+        self._step(Configure(tuple(message.checks), message.known, message.brake_s))
 
     def reports(self) -> Iterator[NannyReport]:
         """The whole state, for somebody who has just connected; at least one message."""
@@ -173,4 +173,8 @@ def check_info(status: CheckStatus, now: float, wall: float) -> CheckInfo:
         next_in_s=0.0 if status.next_at is None else max(0.0, status.next_at - now),
         successes=status.successes,
         failures=status.failures,
+        warning=status.warning,
+        share_percent=status.share_percent,
+        held_until=status.record.held_until + wall if status.record.held_until > now else 0.0,
+        kept_until=status.kept_until + wall if status.kept_until else 0.0,
     )

@@ -92,7 +92,9 @@ class CountersInfo(Wire, frozen=True):
 class CheckInfo(Wire, frozen=True):
     """A check and its last result.  ``state``: unknown, up, down, rising, falling.
 
-    ``successes`` and ``failures`` are those in a row up to now: one of them is always 0.
+    ``successes`` and ``failures`` are those in a row up to now: one of them is always 0.  ``warning`` takes nobody out of service.
+    ``share_percent``: how much of its weight the server's agent asks for.  ``held_until``: out until then whatever it answers, since it
+    failed so often.  ``kept_until``: it fails, and the mass-failure brake keeps it in until then.  Both 0: no.
     """
 
     key: str
@@ -106,6 +108,10 @@ class CheckInfo(Wire, frozen=True):
     next_in_s: float = 0.0
     successes: int = 0
     failures: int = 0
+    warning: str = ""
+    share_percent: int = 100
+    held_until: float = 0.0
+    kept_until: float = 0.0
 
 
 class RealServerState(Wire, frozen=True):

@@ -117,7 +117,7 @@ EXAMPLES: dict[str, tuple[str, int]] = {
     "mixed-families": (CLEAN.replace("10.11.12.21", "2001:db8::21"), 16),
     "thresholds-crossed": (virtual(server="upper_threshold = 5\n         lower_threshold = 6"), 18),
     "quorum-unreachable": (virtual("quorum = 2"), 6),
-    "not-in-use-yet": (virtual("slow_start = 30"), 6),
+    "not-in-use-yet": (virtual("quorum = 1"), 6),
     "hard-shutdown-kept": (top("hard_shutdown = 1"), 1),
     "rsh-refused": (top("rsh_command = rsh"), 1),
 }
