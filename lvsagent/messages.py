@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from lvsagent.core.health import CheckSpec
-from lvsagent.wire import AddressState, CheckInfo, HeartbeatLinkInfo, PeerInfo, ProcessInfo
+from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -164,6 +164,13 @@ class NannyTrial(Message, frozen=True):
     checks: list[CheckSpec]
 
 
+class NannyExplain(Message, frozen=True):
+    """Tell the last results of this check."""
+
+    id: int
+    key: str
+
+
 # --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +188,10 @@ class TrialOutcome(Message, frozen=True):
     duration_s: float
     reason: str
     reply: bytes
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    first_byte_s: float = 0.0
+    warning: str = ""
 
 
 class NannyTrialDone(Message, frozen=True):
@@ -190,8 +201,15 @@ class NannyTrialDone(Message, frozen=True):
     outcomes: list[TrialOutcome]
 
 
+class NannyExplained(Message, frozen=True):
+    """The answer to a NannyExplain, newest first; empty for a check that has not run."""
+
+    id: int
+    results: list[CheckResult]
+
+
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyTrial
-FromNanny = NannyReport | NannyTrialDone
+ToNanny = NannyConfigure | NannyTrial | NannyExplain
+FromNanny = NannyReport | NannyTrialDone | NannyExplained
 FromSupervisor = SupervisorState

@@ -14,6 +14,7 @@ from lvsagent.wire import (
     Checks,
     DiagnosticInfo,
     Events,
+    Explanation,
     FailoverRequest,
     Receipt,
     Rehearsal,
@@ -61,6 +62,8 @@ class Service(Protocol):
     def events(self, limit: int, before: int) -> Events: ...
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks: ...
+
+    async def explain(self, key: str) -> Explanation: ...
 
     async def trial(self, request: TrialRequest) -> TrialReport: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvsagent.api.contract import Question, Unavailable, Write
+from lvsagent.api.contract import NotFound, Question, Unavailable, Write
 from lvsagent.core.ipvsadm_text import listing
 from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
@@ -11,7 +11,7 @@ from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import Checks, Events, Explanation, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
 
 OLDEST_TABLE_S = 0.5
 
@@ -48,6 +48,13 @@ class LvsdService:
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:
         """A page of checks."""
         return self._snapshot.checks(virtual, page, per_page)
+
+    async def explain(self, key: str) -> Explanation:
+        """A check and its last results."""
+        info = self._director.book.info(key)
+        if info is None:
+            raise NotFound(f"there is no check {key}")
+        return Explanation(check=info, results=await self._director.nanny.explain(key))
 
     async def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW."""

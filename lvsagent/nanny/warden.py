@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from lvsagent.core.check_history import CheckHistory, Result
 from lvsagent.core.health import (
     Cancel,
     CheckSpec,
@@ -26,10 +27,11 @@ from lvsagent.core.health import (
     Start,
     TimePassed,
     describe,
+    escaped,
 )
-from lvsagent.messages import NannyConfigure, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
+from lvsagent.messages import NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
 from lvsagent.ports import Checker, Clock
-from lvsagent.wire import CheckInfo
+from lvsagent.wire import CheckInfo, CheckResult
 
 REPORT_PAUSE_S = 0.5
 CHECKS_A_MESSAGE = 1000
@@ -46,6 +48,7 @@ class Warden:
         self._clock = clock
         self._say = say
         self._machine = HealthMachine(max_running=max_running)
+        self._history = CheckHistory()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._trials: set[asyncio.Task[None]] = set()
         self._trial_places = asyncio.Semaphore(TRIALS_AT_ONCE)
@@ -55,14 +58,18 @@ class Warden:
         self._report: asyncio.Handle | None = None
         self._report_at_once = False
 
-    def handle(self, message: NannyConfigure | NannyTrial) -> None:
+    def handle(self, message: NannyConfigure | NannyTrial | NannyExplain) -> None:
         """What lvsd says."""
+        if isinstance(message, NannyExplain):
+            self._say(NannyExplained(id=message.id, results=[check_result(one) for one in self._history.of(message.key)]))
+            return
         if isinstance(message, NannyTrial):
             task = asyncio.get_running_loop().create_task(self._try(message))
             self._trials.add(task)
             task.add_done_callback(self._trials.discard)
             return
         self._step(Configure(tuple(message.checks), message.known, message.brake_s))
+        self._history.keep_only(self._machine.keys())
 
     def reports(self) -> Iterator[NannyReport]:
         """The whole state, for somebody who has just connected; at least one message."""
@@ -115,6 +122,7 @@ class Warden:
     async def _check(self, spec: CheckSpec, run: int) -> None:
         outcome = await self._outcome(spec)
         self._tasks.pop(run, None)
+        self._history.add(spec.key, self._clock.wall(), outcome)
         self._step(Finished(spec.key, run, outcome))
 
     async def _outcome(self, spec: CheckSpec) -> Outcome:
@@ -131,7 +139,17 @@ class Warden:
     async def _try_one(self, spec: CheckSpec) -> TrialOutcome:
         async with self._trial_places:
             outcome = await self._outcome(spec)
-        return TrialOutcome(key=spec.key, ok=outcome.ok, duration_s=outcome.duration_s, reason=outcome.reason, reply=outcome.reply)
+        return TrialOutcome(
+            key=spec.key,
+            ok=outcome.ok,
+            duration_s=outcome.duration_s,
+            reason=outcome.reason,
+            reply=outcome.reply,
+            connect_s=outcome.connect_s,
+            tls_s=outcome.tls_s,
+            first_byte_s=outcome.first_byte_s,
+            warning=outcome.warning,
+        )
 
     # --- reports -------------------------------------------------------------------------------------------------------------
 
@@ -177,4 +195,22 @@ def check_info(status: CheckStatus, now: float, wall: float) -> CheckInfo:
         share_percent=status.share_percent,
         held_until=status.record.held_until + wall if status.record.held_until > now else 0.0,
         kept_until=status.kept_until + wall if status.kept_until else 0.0,
+    )
+
+
+def check_result(result: Result) -> CheckResult:
+    """A result for the screens; what came from the server as harmless text."""
+    outcome = result.outcome
+    return CheckResult(
+        at=result.at,
+        ok=outcome.ok,
+        duration_s=outcome.duration_s,
+        reason=outcome.reason,
+        received=escaped(outcome.reply),
+        conclusive=outcome.conclusive,
+        connect_s=outcome.connect_s,
+        tls_s=outcome.tls_s,
+        first_byte_s=outcome.first_byte_s,
+        warning=outcome.warning,
+        share_percent=outcome.share_percent,
     )

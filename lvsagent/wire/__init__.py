@@ -8,6 +8,7 @@ is seconds since the epoch.
 from __future__ import annotations
 
 from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.explain import CheckResult as CheckResult
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
 
@@ -339,10 +340,18 @@ class Checks(Wire, frozen=True):
     matching: int
 
 
+class Explanation(Wire, frozen=True):
+    """A check as it stands and its last results, newest first."""
+
+    check: CheckInfo
+    results: list[CheckResult]
+
+
 class TrialRequest(Wire, frozen=True):
     """TEST NOW: the check as typed, against every real server of ``virtual`` in the configuration given by ``etag``.
 
-    Text fields as in lvs.cf (escapes not decoded), ``None`` for an absent one.
+    Text fields as in lvs.cf (escapes not decoded), ``None`` for an absent one.  ``changes`` are other keywords of the check as lvs.cf would
+    write them (``check``, ``check_port``, ``check_path`` …); those left out are as in the configuration.
     """
 
     etag: str
@@ -351,6 +360,7 @@ class TrialRequest(Wire, frozen=True):
     expect: str | None
     use_regex: bool
     send_program: str | None
+    changes: dict[str, str] = {}
 
 
 class TrialResult(Wire, frozen=True):
@@ -364,6 +374,10 @@ class TrialResult(Wire, frozen=True):
     duration_s: float
     sent: str
     received: str
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    first_byte_s: float = 0.0
+    warning: str = ""
 
 
 class TrialReport(Wire, frozen=True):
