@@ -14,7 +14,7 @@ from app.lvscf.model import CheckKind, DnsRecord
 from app.lvscf.values import interpret, value_words
 
 KINDS = (
-    (CheckKind.AUTO.value, "As Piranha: by Send, Expect and Sending Program"),
+    (CheckKind.AUTO.value, "As in Piranha"),
     (CheckKind.CONNECT.value, "Connect only"),
     (CheckKind.HTTP.value, "HTTP"),
     (CheckKind.HTTPS.value, "HTTPS"),
@@ -74,7 +74,7 @@ def kind_of_check() -> Setting:
         Choice(KINDS, CheckKind),
         About(
             keyword="check",
-            help="What is asked of each real server.",
+            help="As in Piranha: what Send, Expect and Sending Program say. The other kinds ask what they are named after.",
             control="select",
             read=lambda block: block.check,
             put=lambda block, kind: replace(block, check=kind),

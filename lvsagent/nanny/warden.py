@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -30,12 +31,14 @@ from lvsagent.core.health import (
     escaped,
 )
 from lvsagent.messages import NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
-from lvsagent.ports import Checker, Clock
+from lvsagent.ports import Checker, Clock, QuickChecker
 from lvsagent.wire import CheckInfo, CheckResult
 
 REPORT_PAUSE_S = 0.5
 CHECKS_A_MESSAGE = 1000
 TRIALS_AT_ONCE = 500
+TOGETHER_S = 0.01
+"""Checks that are due within so short a time are started together: waking up costs more than a check."""
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class Warden:
         self._machine = HealthMachine(max_running=max_running)
         self._history = CheckHistory()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._quick = checker.quick(self._ended) if isinstance(checker, QuickChecker) else None
+        self._quick_runs: dict[int, str] = {}
         self._trials: set[asyncio.Task[None]] = set()
         self._trial_places = asyncio.Semaphore(TRIALS_AT_ONCE)
         self._unsaid: dict[str, None] = {}
@@ -80,6 +85,8 @@ class Warden:
         for handle in (self._wake, self._report):
             if handle is not None:
                 handle.cancel()
+        if self._quick is not None:
+            self._quick.close()
         tasks = [*self._tasks.values(), *self._trials]
         for task in tasks:
             task.cancel()
@@ -94,8 +101,15 @@ class Warden:
 
     def _obey(self, command: Command) -> None:
         match command:
+            case Start(spec=spec, run=run) if self._quick is not None and self._quick.takes(spec):
+                self._quick_runs[run] = spec.key
+                self._quick.begin(spec, run)
             case Start(spec=spec, run=run):
                 self._tasks[run] = asyncio.get_running_loop().create_task(self._check(spec, run))
+            case Cancel(run=run) if run in self._quick_runs:
+                del self._quick_runs[run]
+                if self._quick is not None:
+                    self._quick.cancel(run)
             case Cancel(run=run):
                 self._tasks.pop(run).cancel()
             case Report(key=key, urgent=urgent):
@@ -110,8 +124,10 @@ class Warden:
             return
         if self._wake is not None:
             self._wake.cancel()
-        self._wake_at = at
-        self._wake = None if at is None else asyncio.get_running_loop().call_later(max(0.0, at - self._clock.now()), self._on_time)
+        self._wake_at, self._wake = at, None
+        if at is not None:
+            together = math.ceil(at / TOGETHER_S) * TOGETHER_S
+            self._wake = asyncio.get_running_loop().call_later(max(0.0, together - self._clock.now()), self._on_time)
 
     def _on_time(self) -> None:
         self._wake = self._wake_at = None
@@ -124,6 +140,18 @@ class Warden:
         self._tasks.pop(run, None)
         self._history.add(spec.key, self._clock.wall(), outcome)
         self._step(Finished(spec.key, run, outcome))
+
+    def _ended(self, outcomes: list[tuple[int, Outcome]]) -> None:
+        """Quick checks have ended."""
+        now, wall = self._clock.now(), self._clock.wall()
+        for run, outcome in outcomes:
+            key = self._quick_runs.pop(run, None)
+            if key is None:
+                continue
+            self._history.add(key, wall, outcome)
+            for command in self._machine.handle(Finished(key, run, outcome), now):
+                self._obey(command)
+        self._set_timer()
 
     async def _outcome(self, spec: CheckSpec) -> Outcome:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from lvsagent.adapters.checks.connects import Connects, Done
 from lvsagent.adapters.checks.conversations import TALKS, check_conversation
 from lvsagent.adapters.checks.datagrams import check_dns, check_ping
 from lvsagent.adapters.checks.programs import ProgramRunner
@@ -36,6 +37,10 @@ class Checks:
         if spec.method is Method.PING:
             return await check_ping(spec)
         return await _network_check(spec)(spec, self._regex.search)
+
+    def quick(self, done: Done) -> Connects:
+        """Connect checks, many at once."""
+        return Connects(done)
 
     def close(self) -> None:
         """End the helpers."""

@@ -36,10 +36,11 @@ async def _converse(spec: CheckSpec, search: Search, waiter: Waiter) -> Outcome:
     protocol = socket.IPPROTO_SCTP if spec.protocol == "sctp" else socket.IPPROTO_TCP
     with socket.socket(where[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK, protocol) as sock:
         await connect(sock, where[1], waiter)
+        connect_s = waiter.elapsed
         if spec.method is Method.CONNECT or (not spec.send and spec.expect is None):
-            return Outcome(ok=True, duration_s=waiter.elapsed, connect_s=waiter.elapsed)
+            return Outcome(ok=True, duration_s=connect_s, connect_s=connect_s)
         judge = Judge(spec, search)
-        judge.connect_s = waiter.elapsed
+        judge.connect_s = connect_s
         try:
             await _send(sock, spec.send, waiter)
             reason = await _read_verdict(sock, judge, waiter)
