@@ -10,14 +10,22 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 
+from app.lvscf import DnsRecord
 from lvsagent.core.check_spec import CheckSpec, shown, shown_text
 
 MOST_RECORDS = 64
 """More records of an answer than this are not looked at."""
 MOST_BYTES = 4096
 """A larger answer is not read."""
+
+
+for _record in (*DnsRecord, "OPT"):
+    # dnspython loads the module of a record's type with the first record; by then nanny may no longer be able to read its folder.
+    dns.rdata.get_rdata_class(dns.rdataclass.IN, dns.rdatatype.from_text(_record))  # type: ignore[no-untyped-call]  # it has none
 
 
 class BadQueryError(Exception):

@@ -8,6 +8,7 @@ import http.server
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -489,3 +490,35 @@ async def test_an_address_that_answers_is_up(address: str) -> None:
     outcome = await ping(address)
     assert verdict(outcome) == (True, "")
     assert 0 < outcome.first_byte_s <= outcome.duration_s
+
+
+LATE = """
+import sys
+import dns.message, dns.rrset
+import lvsagent.nanny.run
+from app.lvscf import DnsRecord
+from lvsagent.adapters.checks.conversations import tls_context, warning_of
+from lvsagent.core.check_dns import DnsQuestion
+from lvsagent.core.check_http import HttpAnswer
+from lvsagent.core.health import CheckSpec, Details, Method
+
+SAMPLES = {"A": "192.0.2.1", "AAAA": "2001:db8::1", "MX": "10 a.", "SOA": "a. b. 1 2 3 4 5", "SRV": "1 2 3 a.", "TXT": "x"}
+before = set(sys.modules)
+for record in DnsRecord:
+    spec = CheckSpec("a/b", "127.0.0.1", 53, "udp", Method.DNS, details=Details(host="xn--bcher-kva.example", record=record))
+    question = DnsQuestion(spec, 1)
+    answer = dns.message.make_response(dns.message.from_wire(question.wire))
+    answer.answer.append(dns.rrset.from_text("xn--bcher-kva.example.", 1, "IN", record, SAMPLES.get(record, "a.")))
+    assert question.answer(answer.to_wire())[0] == "", record
+HttpAnswer(CheckSpec("a/b", "127.0.0.1", 80, "tcp", Method.HTTP)).feed(b"HTTP/1.1 200 OK\\r\\n\\r\\nx")
+import ssl
+tls_context(verify=True).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="xn--bcher-kva.example")
+warning_of(b"x", 0, 14)
+print(sorted(set(sys.modules) - before))
+"""
+
+
+def test_nothing_is_imported_once_privileges_are_gone() -> None:
+    """The check user may not be able to read the libraries' folder."""
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

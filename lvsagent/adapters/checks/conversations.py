@@ -5,6 +5,8 @@ Owns the order of sending and reading and how much is read.  What bytes mean is 
 
 from __future__ import annotations
 
+import encodings.idna
+import encodings.punycode  # noqa: F401 -- as with encodings.idna: later nanny may not be able to read its folder
 import secrets
 import socket
 import ssl
