@@ -5,6 +5,7 @@ Owns the shapes and their wording.  What lvs.cf means is ``check_plan``'s, what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -152,16 +153,35 @@ _WHERE = {Method.HTTP: " in the body", Method.DNS: " among the answers"}
 
 
 def _first_steps(spec: CheckSpec) -> list[str]:
+    words = _FIRST.get(spec.method)
+    return [words(spec)] if words else []
+
+
+def _asks_http(spec: CheckSpec) -> str:
     details = spec.particulars
-    verified = " and a valid certificate" if details.verify else ""
     url = f"{'https' if details.tls else 'http'}://{details.host or spec.target}{details.path}"
-    words = {
-        Method.PROGRAM: "runs " + " ".join(escaped(argument.encode("utf-8", "surrogateescape")) for argument in spec.program),
-        Method.HTTP: f"asks for {shown_text(url)}, expects status {details.status}{verified}",
-        Method.TLS: f"makes a TLS connection{f' to {shown_text(details.host)}' if details.host else ''}{verified}",
-        Method.SMTP: "expects 220, sends EHLO, expects 250",
-        Method.DNS: f"asks for {shown_text(details.host)} {details.record} over {spec.protocol}",
-        Method.PING: "sends an ICMP echo request",
-        Method.AGENT: "asks the server's agent for its state and weight",
-    }.get(spec.method)
-    return [words] if words else []
+    return f"asks for {shown_text(url)}, expects status {details.status}{_verified(details)}"
+
+
+def _makes_tls(spec: CheckSpec) -> str:
+    details = spec.particulars
+    return f"makes a TLS connection{f' to {shown_text(details.host)}' if details.host else ''}{_verified(details)}"
+
+
+def _verified(details: Details) -> str:
+    return " and a valid certificate" if details.verify else ""
+
+
+def _runs(spec: CheckSpec) -> str:
+    return "runs " + " ".join(escaped(argument.encode("utf-8", "surrogateescape")) for argument in spec.program)
+
+
+_FIRST: dict[Method, Callable[[CheckSpec], str]] = {
+    Method.PROGRAM: _runs,
+    Method.HTTP: _asks_http,
+    Method.TLS: _makes_tls,
+    Method.SMTP: lambda _spec: "expects 220, sends EHLO, expects 250",
+    Method.DNS: lambda spec: f"asks for {shown_text(spec.particulars.host)} {spec.particulars.record} over {spec.protocol}",
+    Method.PING: lambda _spec: "sends an ICMP echo request",
+    Method.AGENT: lambda _spec: "asks the server's agent for its state and weight",
+}

@@ -15,7 +15,7 @@ NAMED = 3
 
 
 def check_alerts(infos: Sequence[CheckInfo]) -> Iterator[Alert]:
-    """Alerts about checks that pass or fail by themselves are the real servers' own; these are about more than one server's state."""
+    """Alerts about the checks that have a warning or are kept."""
     kept = [info for info in infos if info.kept_until]
     if kept:
         until = time.strftime("%H:%M:%S", time.localtime(max(info.kept_until for info in kept)))

@@ -55,6 +55,7 @@ class HealthBook:
         self._infos: dict[str, CheckInfo] = {}
         self._remembered = self._load()
         self._changed = False
+        self._notable: dict[str, None] = {}
         self.sides = Sides()
 
     def configure(self, checks: Sequence[CheckSpec]) -> None:
@@ -80,6 +81,10 @@ class HealthBook:
                 continue  # said before nanny heard of the newest configuration
             self._infos[info.key] = info
             self.sides.want(info.key, info.share_percent)
+            if info.warning or info.kept_until:
+                self._notable[info.key] = None
+            else:
+                self._notable.pop(info.key, None)
             side = SIDES.get(HealthState(info.state)) if info.state in set(HealthState) else None
             if side is None or self.sides.get(info.key) is side:
                 continue
@@ -116,6 +121,10 @@ class HealthBook:
     def infos(self) -> list[CheckInfo]:
         """Every check, in the file's order."""
         return [self._infos.get(key) or self._silent(spec) for key, spec in self._specs.items()]
+
+    def notable(self) -> list[CheckInfo]:
+        """The checks with something to look after besides being up or down: looking at all of them would take too long for every page."""
+        return [self._infos[key] for key in self._notable]
 
     def known(self) -> dict[str, str]:
         """What a restarted nanny starts from."""
@@ -156,6 +165,7 @@ class HealthBook:
 
     def _forget(self, key: str) -> None:
         self._infos.pop(key, None)
+        self._notable.pop(key, None)
         self.sides.forget(key)
         if self.sides.pop(key, None) is not None:
             self._changed = True

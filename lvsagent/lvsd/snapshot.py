@@ -325,7 +325,7 @@ class Snapshot:
         for problem in director.running.expansion.problems:
             subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
-        yield from check_alerts(director.book.infos())
+        yield from check_alerts(director.book.notable())
         yield from self._neighbour_alerts()
         if director.events.problem:
             yield Alert(severity="warning", code="events", message=director.events.problem)
