@@ -19,7 +19,10 @@ from app.views import (
     control,
     failover,
     global_settings,
+    guard,
+    history,
     login,
+    lvs_cf,
     monitoring_scripts,
     password,
     real_servers,
@@ -44,7 +47,10 @@ VIEWS = (
     real_servers,
     monitoring_scripts,
     failover,
+    lvs_cf,
+    history,
     review,
+    guard,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000

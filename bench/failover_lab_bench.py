@@ -1,8 +1,8 @@
 """Two directors: how long nobody answers when one crashes, steps down, loses a cable or has its processes killed; beside keepalived.
 
-All in one boot of User-Mode Linux, both at the same interval, seen by a client that starts a request every 20 ms.  After that, a director
-pair under load: the processor saturated by other work and 30 % of all packets lost, and how often the role moved (it must not).
-``FAILOVER_ROUNDS`` and ``FAILOVER_LOAD_S`` change how often and how long.
+All in one boot of User-Mode Linux, both at the same interval, seen by a client that starts a request every 20 ms; a crash also at
+Piranha's own interval.  After that, a director pair under load: the processor saturated by other work and 30 % of all packets lost, and
+how often the role moved (it must not).  ``FAILOVER_ROUNDS`` and ``FAILOVER_LOAD_S`` change how often and how long.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from tests.kernel import keepalived_pair, net, two_directors, uml
 from tests.kernel.gap import GapClient, Seen
 from tests.kernel.keepalived_pair import KeepalivedPair
 from tests.kernel.two_directors import Pair
+from tests.waiting import until
 
-LIMIT_S = 1500.0
+LIMIT_S = 2700.0
 ROUNDS = 7
 LOAD_S = 60.0
 INTERVAL_S = 0.1
+PIRANHAS_INTERVAL_S, PIRANHAS_DEADTIME_S = 6.0, 18.0
+PATIENCE_S = 60.0
 RESTART_AFTER_S = 0.5
 LOSS = "30%"
 HOGS = 2
@@ -38,6 +41,7 @@ BEFORE_S, AFTER_S = 0.3, 1.5
 """How long the client asks before anything happens, and after all is well again."""
 
 Figures = dict[str, list[Seen]]
+SLOW_CRASH = "crash at Piranha's numbers"
 
 
 def pause(seconds: float) -> None:
@@ -59,8 +63,11 @@ def watched(found: list[Seen]) -> Iterator[None]:
 
 
 def clean(found: list[Seen]) -> list[Seen]:
-    """Those in which the client itself was not held up: the others tell more about the machine than about the directors."""
-    return [seen for seen in found if seen.standstill_s <= HELD_UP_S]
+    """Those in which the client itself was not held up: the others tell more about the machine than about the directors.
+
+    Beside a gap of many seconds a moment more is nothing.
+    """
+    return [seen for seen in found if seen.standstill_s <= max(HELD_UP_S, seen.longest_gap_s / 20)]
 
 
 def enough(found: list[Seen], rounds: int) -> bool:
@@ -90,6 +97,18 @@ def measure_ours(rounds: int) -> Figures:
     return figures
 
 
+def measure_ours_at_piranhas(rounds: int) -> Figures:
+    """A crash, at the numbers of Piranha's screens."""
+    text = two_directors.lvs_cf().replace("keepalive = 0.1", f"keepalive = {PIRANHAS_INTERVAL_S:g}")
+    figures: Figures = {SLOW_CRASH: []}
+    with two_directors.pair(text.replace("deadtime = 0.3", f"deadtime = {PIRANHAS_DEADTIME_S:g}")) as pair:
+        while not enough(figures[SLOW_CRASH], rounds):
+            pair.settle()
+            crash(pair, figures[SLOW_CRASH])
+    say("lvsagent", SLOW_CRASH, figures[SLOW_CRASH])
+    return figures
+
+
 def step_down(pair: Pair, found: list[Seen]) -> None:
     """Planned."""
     active = pair.active
@@ -116,9 +135,10 @@ def restart(pair: Pair, found: list[Seen]) -> None:
 
 def crash(pair: Pair, found: list[Seen]) -> None:
     """The active director is gone without a word."""
-    active = pair.active
+    active, other = pair.active, pair.standby
     with watched(found):
         active.crash()
+        until(lambda: other.role == "active", PATIENCE_S, pair.words)
     two_directors.release(active.director)
     active.start()
 
@@ -142,6 +162,17 @@ def measure_keepalived(rounds: int) -> Figures:
                 pair.settle()
                 work(pair, figures[kind])
             say("keepalived", kind, figures[kind])
+    return figures
+
+
+def measure_keepalived_at_piranhas(rounds: int) -> Figures:
+    """A crash, with adverts at Piranha's interval; keepalived waits for three of them and a little more."""
+    figures: Figures = {SLOW_CRASH: []}
+    with keepalived_pair.running(PIRANHAS_INTERVAL_S) as pair:
+        while not enough(figures[SLOW_CRASH], rounds):
+            pair.settle()
+            keepalived_crash(pair, figures[SLOW_CRASH])
+    say("keepalived", SLOW_CRASH, figures[SLOW_CRASH])
     return figures
 
 
@@ -174,6 +205,7 @@ def keepalived_crash(pair: KeepalivedPair, found: list[Seen]) -> None:
     with watched(found):
         two_directors.swallow(active.director)
         active.kill_all()
+        until(lambda: set(two_directors.holders(lab.VIP)) - {active.director}, PATIENCE_S)
     for address, device in ((lab.VIP, "eth1"), (lab.NAT_ROUTER, "eth0")):  # as after a reboot
         if active.director in two_directors.holders(address):
             with net.namespace(active.director):
@@ -227,8 +259,8 @@ def inside() -> None:
     """In the guest."""
     rounds, seconds = int(os.environ["LAB_ROUNDS"]), float(os.environ["LAB_SECONDS"])
     with two_directors.running():
-        keepalived = measure_keepalived(rounds)
-        ours = measure_ours(rounds)
+        keepalived = measure_keepalived(rounds) | measure_keepalived_at_piranhas(rounds)
+        ours = measure_ours(rounds) | measure_ours_at_piranhas(rounds)
         load = measure_load(seconds) if seconds else None
     results = {
         name: {kind: [seen.__dict__ for seen in found] for kind, found in figures.items()}
@@ -239,6 +271,7 @@ def inside() -> None:
 
 GOALS = {
     "crash": "crash of the active director",
+    SLOW_CRASH: f"the same at Piranha's own numbers ({PIRANHAS_INTERVAL_S:g} and {PIRANHAS_DEADTIME_S:g} s; keepalived: adverts of 6 s)",
     "step down": "planned step down (keepalived: its own end)",
     "link cut": "the active director's public cable is pulled",
     "restart": "all processes killed, started again 0.5 s later",
@@ -254,17 +287,17 @@ def table(figures: dict[str, dict[str, list[dict[str, Any]]]], load: dict[str, f
             return f"not measured: the machine stood still in all of {len(found)}"
         found = clean(found)
         gaps = sorted(seen.longest_gap_s * 1000 for seen in found)
-        failed = sum(len(seen.failures) for seen in found)
-        return f"{statistics.median(gaps):.0f} ms ({gaps[0]:.0f} to {gaps[-1]:.0f}), {failed} failed, n = {len(found)}"
+        failed = statistics.mean(len(seen.failures) for seen in found)
+        return f"{statistics.median(gaps):.0f} ms ({gaps[0]:.0f} to {gaps[-1]:.0f}), {failed:.3g} failed, n = {len(found)}"
 
     lines = [
         "## Two directors",
         "",
-        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests had none within 2 s, as a",
+        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests a round had none in 2 s,",
         (
-            "client sees it that starts a request every 20 ms.  Rounds in which the client itself stood still for more than"
-            f" {HELD_UP_S * 1000:.0f} ms are left out.  In one boot of User-Mode Linux; lvsagent at keepalive 0.1 / deadtime 0.3 s with"
-            " monitor_links, keepalived with adverts every 0.1 s."
+            "as a client sees it that starts a request every 20 ms.  Rounds in which the client itself stood still for more than"
+            f" {HELD_UP_S * 1000:.0f} ms (of a gap of seconds: for more than a twentieth of it) are left out.  In one boot of User-Mode"
+            " Linux; lvsagent at keepalive 0.1 / deadtime 0.3 s with monitor_links, keepalived with adverts every 0.1 s."
         ),
         "",
         "| what | lvsagent | keepalived |",

@@ -24,6 +24,8 @@ from lvsagent.wire import (
     Events,
     Explanation,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
     Problem,
     Receipt,
     Rehearsal,
@@ -73,6 +75,22 @@ class InvalidConfig(AgentError):
         self.diagnostics = tuple(diagnostics)
 
 
+class Unread(AgentError):
+    """409: nothing was written, because there is something to read first; ``receipt`` is that of a dry run now."""
+
+    def __init__(self, message: str, receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class PlanGrown(Unread):
+    """The plan does more than the one that was shown."""
+
+
+class Unconfirmed(Unread):
+    """The change takes much out of service at once: ``receipt.takes_out`` says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigText:
     """lvs.cf as text (UTF-8 with surrogateescape, line ends untouched) and its ETag.  ``exists`` false: there is no file yet."""
@@ -99,12 +117,23 @@ class Agent(Protocol):
         """lvs.cf as that revision left it; ``None`` when there is no such revision, or its text is no longer kept."""
         ...
 
-    def put_config(
-        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    def put_config(  # noqa: PLR0913 -- each is a header of its own
+        self,
+        text: str,
+        *,
+        if_match: str,
+        comment: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+        origin: str = "",
+        plan: str = "",
+        confirm: str = "",
+        guard_s: float = 0.0,
     ) -> Receipt:
         """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.
 
-        Raises StaleConfig, InvalidConfig, AgentRefused, AgentDown.
+        ``plan``, ``confirm``: from the receipt of the dry run that was shown; ``guard_s``: goes back by itself unless confirmed within so
+        many seconds.  Raises StaleConfig, InvalidConfig, PlanGrown, Unconfirmed, AgentRefused, AgentDown.
         """
         ...
 
@@ -138,6 +167,13 @@ class Agent(Protocol):
         """``step_down``, ``take_over``, ``maintenance`` or ``resume``.  Raises AgentRefused, in words, when that cannot be done now.
 
         It returns when pulse has been told; what came of it is in the state.
+        """
+        ...
+
+    def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:
+        """``confirm`` the change that is watched, or ``revert`` it now; ``etag`` as in ``GuardRequest``.
+
+        Raises AgentRefused when no such change is watched, or it cannot go back now.
         """
         ...
 
@@ -221,8 +257,18 @@ class AgentClient:
             return None
         return _config_text(_success(answer))
 
-    def put_config(
-        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    def put_config(  # noqa: PLR0913 -- each is a header of its own
+        self,
+        text: str,
+        *,
+        if_match: str,
+        comment: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+        origin: str = "",
+        plan: str = "",
+        confirm: str = "",
+        guard_s: float = 0.0,
     ) -> Receipt:
         """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""
         headers = {
@@ -230,6 +276,11 @@ class AgentClient:
             "X-Comment": quote(comment, errors="surrogateescape"),
             "X-Actor": quote(actor or self._actor, errors="surrogateescape"),
             "X-Origin": origin or self._origin,
+            **{
+                name: value
+                for name, value in (("X-Plan", plan), ("X-Confirm", confirm), ("X-Guard", f"{guard_s:g}"))
+                if value not in {"", "0"}
+            },
             "Content-Type": "text/plain; charset=utf-8",
         }
         answer = self._call(
@@ -280,6 +331,11 @@ class AgentClient:
         """Move the role, or keep it from moving here."""
         request = FailoverRequest(action=action, actor=actor or self._actor, reason=reason)
         _success(self._call("POST", "/v1/failover", body=_encoded(request)))
+
+    def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        request = GuardRequest(action=action, actor=actor or self._actor, etag=etag)
+        return _decoded(self._call("POST", "/v1/guard", body=_encoded(request), timeout_s=max(self._timeout_s, PUT_TIMEOUT_S)), GuardInfo)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""
@@ -356,4 +412,6 @@ def _success(answer: _Answer) -> _Answer:
         raise StaleConfig(problem.message, problem.etag)
     if answer.status == 422:
         raise InvalidConfig(problem.message, problem.diagnostics)
+    if answer.status == 409 and problem.receipt is not None:
+        raise (PlanGrown if problem.code == "grown" else Unconfirmed)(problem.message, problem.receipt)
     raise AgentRefused(problem.code, problem.message)

@@ -13,10 +13,11 @@ import pwd
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
+from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
 OK, FAILED, NO_AGENT = 0, 1, 3
@@ -65,10 +66,20 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
+    apply.add_argument("--plan", default="", metavar="FINGERPRINT", help="refuse if it would do more than the plan that lvsctl plan showed")
+    _safe_arguments(apply)
+    guard = _add(commands, "guard", _of("ctl_guard", "guard"), "the change that goes back by itself: confirm it, or have it back now")
+    guard.add_argument("action", choices=("status", "confirm", "revert"))
+    _history_commands(commands)
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
+
+
+def _safe_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes-take-out", action="store_true", help="a large change: name what it takes out of service, and do it")
+    command.add_argument("--guard", type=float, default=0.0, metavar="SECONDS", help="it goes back by itself unless confirmed in time")
 
 
 def _reading_commands(commands: Any) -> None:
@@ -86,6 +97,31 @@ def _reading_commands(commands: Any) -> None:
     config.add_argument("--previous", action="store_true", help="as it stood before the last accepted change")
     routing = _add(commands, "table", _table, "print the routing table as ipvsadm does")
     routing.add_argument("--rules", action="store_true", help="in the form that ipvsadm -R reads")
+
+
+def _history_commands(commands: Any) -> None:
+    history = _add(commands, "history", _of("ctl_history", "history"), "the revisions of lvs.cf, newest first: who changed what, and when")
+    history.add_argument("--limit", type=_number, default=20, metavar="N", help="how many (default: %(default)s)")
+    show = _add(commands, "show", _of("ctl_history", "show"), "one revision of lvs.cf")
+    show.add_argument("--text", action="store_true", help="print lvs.cf as it was then, and nothing else")
+    compare = _add(commands, "diff", _of("ctl_history", "diff"), "what leads from one revision to another, in words and as text")
+    compare.add_argument("a", type=_number, metavar="A", help="a revision's number")
+    compare.add_argument("b", type=_number, nargs="?", metavar="B", help="another's (default: lvs.cf as it stands)")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--words", action="store_true", help="in words only")
+    form.add_argument("--text", action="store_true", help="as text only, as diff -u prints it")
+    back = _add(commands, "rollback", _of("ctl_history", "rollback"), "put a revision's lvs.cf back, as the next serial, in force at once")
+    back.add_argument("--comment", default="", help="why; kept with the change")
+    _safe_arguments(back)
+    back.set_defaults(plan="")
+    for command in (show, back):
+        command.add_argument("number", type=_number, metavar="N", help="the revision's number (see history)")
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) < 10**15:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 def _pair_commands(commands: Any) -> None:
@@ -108,10 +144,15 @@ def _pair_commands(commands: Any) -> None:
 
 
 def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:
-    def run(arguments: argparse.Namespace) -> int:
-        from lvsagent import ctl_pair  # noqa: PLC0415
+    return _of("ctl_pair", name)
 
-        return ctl_pair.HANDLERS[name](arguments, _agent(arguments))
+
+def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that lives in a module of its own, which is loaded when it is used."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        handlers: dict[str, Callable[[argparse.Namespace, AgentClient], int]] = import_module(f"lvsagent.{module}").HANDLERS
+        return handlers[name](arguments, _agent(arguments))
 
     return run
 
@@ -150,7 +191,8 @@ def _report(error: AgentError, *, as_json: bool) -> int:
 
     diagnostics = error.diagnostics if isinstance(error, InvalidConfig) else ()
     if as_json:
-        code = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid"}.get(type(error), "refused")
+        codes = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid", PlanGrown: "grown", Unconfirmed: "unconfirmed"}
+        code = codes.get(type(error), "refused")
         code = error.code if isinstance(error, AgentRefused) else code
         problem = {"error": {"code": code, "message": str(error), "diagnostics": msgspec.to_builtins(diagnostics)}}
         sys.stdout.write(json.dumps(problem) + "\n")
@@ -254,18 +296,21 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    return _put(arguments, dry_run=False, comment=arguments.comment)
+    return _put(arguments, dry_run=False)
 
 
-def _put(arguments: argparse.Namespace, *, dry_run: bool, comment: str = "") -> int:
+def _put(arguments: argparse.Namespace, *, dry_run: bool) -> int:
     import msgspec  # noqa: PLC0415
 
-    from lvsagent import ctl_text  # noqa: PLC0415
+    from lvsagent import ctl_guard, ctl_text  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    agent = _agent(arguments)
+    agent, text = _agent(arguments), data.decode("utf-8", "surrogateescape")
     etag = arguments.if_match or agent.config().etag
-    receipt = agent.put_config(data.decode("utf-8", "surrogateescape"), if_match=etag, comment=comment, dry_run=dry_run)
+    if dry_run:
+        receipt = agent.put_config(text, if_match=etag, dry_run=True)
+    else:
+        receipt = ctl_guard.accept(arguments, agent, text, if_match=etag, comment=arguments.comment)
     _print(arguments, lambda: msgspec.to_builtins(receipt), lambda: ctl_text.receipt_text(receipt))
     return OK if dry_run or (receipt.applied and not receipt.refusals) else FAILED
 

@@ -15,10 +15,13 @@ from lvsagent.wire import (
     CheckInfo,
     DiagnosticInfo,
     Event,
+    GuardInfo,
     ProcessInfo,
     RealServerState,
     Receipt,
+    RevisionInfo,
     State,
+    TakeOutInfo,
     VirtualServerState,
 )
 
@@ -82,6 +85,7 @@ def status_values(state: State) -> dict[str, Any]:
         "links": [msgspec.to_builtins(link) for link in state.role.links],
         "peer": None if state.peer.state == "none" else msgspec.to_builtins(state.peer),
         "alerts": [msgspec.to_builtins(alert) for alert in state.alerts],
+        "guard": msgspec.to_builtins(state.guard),
     }
 
 
@@ -131,6 +135,7 @@ def status_text(state: State) -> str:
         + ("in force" if state.config.in_step else f"not in force: {state.config.reason}"),
         f"data plane: {state.data_plane.kind}, {state.data_plane.state}"
         + (f": {state.data_plane.reason}" if state.data_plane.reason else ""),
+        *([guard_text(state.guard)] if state.guard else []),
     ]
     parts = ["".join(safe(line) + "\n" for line in head)]
     if state.processes:
@@ -161,6 +166,17 @@ def peer_lines(state: State) -> list[str]:
     heard += ", in maintenance" if peer.maintenance else ""
     links = ", ".join(f"{link.name} {link.state}" for link in state.role.links) or "no links"
     return [f"the other director {peer.name or peer.address}: {peer.state}{heard}; heartbeat: {links}"]
+
+
+def guard_text(guard: GuardInfo) -> str:
+    """One line about the change that is watched, or how that ended."""
+    head = f"guarded change, serial {guard.serial}"
+    if guard.state == "watching":
+        watched = f"; watched: {', '.join(guard.watched)}" if guard.watched else ""
+        return (
+            f"{head}: goes back to serial {guard.previous_serial} in {guard.left_s:.0f} s unless confirmed (lvsctl guard confirm){watched}"
+        )
+    return f"{head}: {guard.state}" + (f": {guard.reason}" if guard.reason else "")
 
 
 def _processes_text(processes: Sequence[ProcessInfo]) -> str:
@@ -202,9 +218,24 @@ def receipt_text(receipt: Receipt) -> str:
         lines += "nothing changes\n"
     lines += "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in receipt.refusals)
     if receipt.dry_run:
-        return lines
+        lines += take_out_text(receipt.takes_out) if receipt.takes_out else ""
+        return lines + (f"plan {receipt.plan}\n" if receipt.plan else "")
     outcome = "applied" if receipt.applied else "not applied"
-    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}\n"
+    became = f", revision {receipt.revision}" if receipt.revision else ""
+    return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}{became}\n"
+
+
+def take_out_text(takes: TakeOutInfo) -> str:
+    """What a large change takes out of service, a name a line."""
+    lines = []
+    for names, count, total, what in (
+        (takes.virtual, takes.virtual_count, takes.virtual_total, "virtual server"),
+        (takes.real, takes.real_count, takes.real_total, "real server"),
+    ):
+        if count:
+            lines += [f"takes out of service {count} of {total} {what}s:", *(f"  {what} {name}" for name in names)]
+            lines += [f"  and {count - len(names)} more"] if count > len(names) else []
+    return "".join(f"{safe(line)}\n" for line in lines)
 
 
 def diagnostics_text(diagnostics: Iterable[DiagnosticInfo]) -> str:
@@ -228,3 +259,42 @@ def checks_text(checks: Sequence[CheckInfo]) -> str:
     ]
     head = ("CHECK", "TARGET", "WHAT IT DOES", "STATE", "LAST", "MS", "REASON")
     return table(head, rows, right=frozenset({5})) if rows else "no checks\n"
+
+
+# --- the history ---------------------------------------------------------------------------------------------------------------
+
+
+def history_text(revisions: Sequence[RevisionInfo], total: int) -> str:
+    """A revision a line, newest first."""
+    if not revisions:
+        return "the history has not begun: there is no lvs.cf yet\n"
+    rows = [
+        (one.number, one.serial, moment(one.at), one.actor or "-", one.origin, ended(one), one.comment or "; ".join(one.changes[:3]))
+        for one in revisions
+    ]
+    more = total - len(revisions)
+    head = ("NUMBER", "SERIAL", "AT", "WHO", "HOW", "OUTCOME", "WHAT")
+    return table(head, rows, right=frozenset({0, 1})) + (f"and {more} more: --limit {total}\n" if more > 0 else "")
+
+
+def ended(revision: RevisionInfo) -> str:
+    """How it ended, and that only this line is left of it."""
+    return revision.outcome if revision.kept else f"{revision.outcome}, no text"
+
+
+def revision_text(revision: RevisionInfo) -> str:
+    """Everything that is known of one."""
+    rows = [
+        ("revision", revision.number),
+        ("serial", revision.serial),
+        ("at", moment(revision.at)),
+        ("who", f"{revision.actor or '-'} on {revision.node}"),
+        ("how", revision.origin),
+        ("comment", revision.comment or "-"),
+        ("outcome", f"{ended(revision)}{': ' if revision.outcome_words else ''}{revision.outcome_words}"),
+        ("etag", revision.etag),
+        ("id", revision.id),
+        ("made from", " and ".join(parent for parent in (revision.parent, revision.other_parent) if parent) or "-"),
+    ]
+    lines = "".join(f"{name + ':':<12}{safe(value)}\n" for name, value in rows)
+    return lines + "".join(f"  {safe(change)}\n" for change in revision.changes)

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
 from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.revisions import KeptRevision, Parents, Revision
 from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 
 
@@ -208,6 +209,61 @@ class ConfigFiles(Protocol):
     def write(self, data: bytes) -> ConfigFile:
         """Replace the file.  Raises AdapterError, the old file untouched."""
         ...
+
+
+class HistoryDamaged(AdapterError):
+    """What was kept cannot be trusted: it is set aside under the name in the message, and the store is empty now."""
+
+
+class RevisionStore(Protocol):
+    """The revisions of lvs.cf.  One writer.  Every method may raise AdapterError, and then nothing has changed, or HistoryDamaged."""
+
+    def add(self, revision: Revision, text: bytes, changes: Sequence[str] = (), *, head: bool = True, outcome: str = "pending") -> int:
+        """Keep a revision and its text for good before this returns; returns its number.
+
+        With ``head`` it is what lvs.cf is from now on.  Without: one more that is known (the other director's), whether or not its parents
+        are.  One that is here already keeps its number; with ``head`` its outcome is ``outcome`` from now on.  Raises ValueError when the
+        id is not the one that the other fields lead to, or the ETag not the text's.
+        """
+        ...
+
+    def finish(self, revision_id: str, outcome: str, words: str = "") -> None:
+        """How it ended.  Raises KeyError when it is not known."""
+        ...
+
+    def retract(self, words: str) -> None:
+        """The head never reached lvs.cf: it has failed, and the one that was the head before it is so again."""
+        ...
+
+    def head(self) -> KeptRevision | None:
+        """The revision that lvs.cf is; ``None`` when the history has not begun."""
+        ...
+
+    def before_head(self) -> KeptRevision | None:
+        """The revision that was the head before this one."""
+        ...
+
+    def by_number(self, number: int) -> KeptRevision | None: ...
+
+    def by_id(self, revision_id: str) -> KeptRevision | None: ...
+
+    def newest(self, limit: int, before: int = 0) -> tuple[KeptRevision, ...]:
+        """Newest first; with ``before``, only those with a smaller number."""
+        ...
+
+    def total(self) -> int:
+        """How many there are."""
+        ...
+
+    def text(self, etag: str) -> bytes | None:
+        """A text; ``None`` when it was never here or is no longer kept."""
+        ...
+
+    def parents(self) -> Parents:
+        """Every revision with its parents: what ``ancestors`` and ``missing`` of ``lvsagent.core.revisions`` work on."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Clock(Protocol):

@@ -33,7 +33,8 @@ class AgentSettings:
 
     ``name`` is what this director is called (``""``: as its host is).
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
-    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.
+    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  A change that takes more than ``confirm_share`` (0 to 1)
+    of what is in service out at once has to be confirmed.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -50,6 +51,7 @@ class AgentSettings:
     standby_checks: bool = True
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
+    confirm_share: float = 0.5
 
     @property
     def agent_socket(self) -> Path:
@@ -129,6 +131,14 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Wrong("expected a number from 0 to 1, without quotes")
+    if not 0 <= value <= 1:
+        raise _Wrong(f"expected a share from 0 to 1, not {value}")
+    return float(value)
+
+
 def _port_offset(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("expected a whole number, without quotes")
@@ -168,6 +178,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "standby_checks": _boolean,
     "reconcile_interval": _seconds,
     "userspace_port_offset": _port_offset,
+    "confirm_share": _share,
 }
 
 

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import pwd
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,17 @@ class ConfigFilesOnDisk:
         except OSError:
             return Stamp()
         return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+    def owner(self) -> str:
+        """Whose file lvs.cf is; ``""`` when there is none."""
+        try:
+            uid = self._path.stat().st_uid
+        except OSError:
+            return ""
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return f"user id {uid}"
 
     def write(self, data: bytes) -> ConfigFile:
         """Replace lvs.cf, keeping the old content for undo.  Raises AdapterError, the old file untouched."""

@@ -44,6 +44,14 @@ def may_speak(caller: Caller, socket_group: str) -> bool:
         return False
 
 
+def name_of(caller: Caller) -> str:
+    """The local user at the other end."""
+    try:
+        return pwd.getpwuid(caller.uid).pw_name
+    except KeyError:
+        return f"user id {caller.uid}"
+
+
 def _process_groups(connected: socket.socket) -> frozenset[int]:
     try:
         packed = connected.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 4 * MOST_GROUPS)

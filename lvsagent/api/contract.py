@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lvsagent.core.revisions import Revision
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
     Checks,
@@ -16,9 +17,13 @@ from lvsagent.wire import (
     Events,
     Explanation,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
+    RevisionInfo,
+    Revisions,
     State,
     TrialReport,
     TrialRequest,
@@ -27,13 +32,25 @@ from lvsagent.wire import (
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from."""
+    """A PUT of lvs.cf.  ``if_match`` is the ETag of the file that the text was made from.
+
+    ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.  ``other_parent``: the id of the revision that this one joins with the head.
+    ``revision``: taken over as it is instead of a fresh one being made (the other director's, whose text ``data`` is).
+    ``plan``: the fingerprint of the plan that was shown (``""``: none was); ``confirm``: the token of what is to be taken out of service;
+    ``guard_s``: it goes back by itself unless it is confirmed within so many seconds (0: it stays).
+    """
 
     data: bytes
     if_match: str
     comment: str = ""
     actor: str = ""
     dry_run: bool = False
+    origin: str = "console"
+    plan: str = ""
+    confirm: str = ""
+    guard_s: float = 0.0
+    other_parent: str = ""
+    revision: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,12 @@ class Service(Protocol):
 
     async def put(self, write: Write) -> Receipt: ...
 
+    async def history(self, limit: int, before: int) -> Revisions: ...
+
+    async def revision(self, number: int) -> RevisionInfo: ...
+
+    async def revision_text(self, number: int) -> ConfigFile: ...
+
     def state(self, question: Question) -> State: ...
 
     def events(self, limit: int, before: int) -> Events: ...
@@ -70,6 +93,8 @@ class Service(Protocol):
     def announce(self) -> None: ...
 
     def failover(self, request: FailoverRequest) -> None: ...
+
+    async def guard(self, request: GuardRequest) -> GuardInfo: ...
 
     def rehearsals(self) -> Rehearsals: ...
 
@@ -97,6 +122,22 @@ class Invalid(Refused):
         errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
         super().__init__(f"lvs.cf has {errors} error{'s' if errors > 1 else ''}; nothing was written")
         self.diagnostics = list(diagnostics)
+
+
+class Unread(Refused):
+    """Nothing was written because whoever accepts should first read on; ``receipt`` is that of a dry run now."""
+
+    def __init__(self, message: str, receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class Grown(Unread):
+    """The plan does more than the one that was shown."""
+
+
+class Unconfirmed(Unread):
+    """The change takes much out of service at once, and nobody has said that this is meant."""
 
 
 class NotFound(Refused):

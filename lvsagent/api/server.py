@@ -20,10 +20,23 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import Caller, caller_of, may_speak
-from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
+from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
+from lvsagent.api.contract import (
+    BadRequest,
+    Grown,
+    Invalid,
+    NotFound,
+    Question,
+    Refused,
+    Service,
+    Stale,
+    Unavailable,
+    Unconfirmed,
+    Unread,
+    Write,
+)
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, Problem, Rehearsal, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -32,7 +45,11 @@ FIRST_REQUEST_LIMIT_S = 4.0
 JANITOR_S = 1.0
 MOST_CONNECTIONS = 256
 MOST_EVENTS = 1000
+MOST_REVISIONS = 1000
 TEXT_LIMIT = 500
+LONGEST_GUARD_S = 3600.0
+ORIGINS_OF_CALLERS = ("console", "lvsctl", "rollback", "import")
+"""Where a caller may say that a change comes from; the others are the agent's own word."""
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +60,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STATUSES: dict[type[Refused], tuple[int, str]] = {
     Stale: (412, "stale"),
     Invalid: (422, "invalid"),
+    Grown: (409, "grown"),
+    Unconfirmed: (409, "unconfirmed"),
     NotFound: (404, "not_found"),
     Unavailable: (503, "unavailable"),
     BadRequest: (400, "bad_request"),
@@ -129,6 +148,9 @@ class ApiServer:
             web.get("/v1/config", self._get_config),
             web.put("/v1/config", self._put_config),
             web.get("/v1/config/previous", self._get_previous),
+            web.get("/v1/history", self._get_history),
+            web.get("/v1/history/{number:[0-9]{1,15}}", self._get_revision),
+            web.get("/v1/history/{number:[0-9]{1,15}}/text", self._get_revision_text),
             web.get("/v1/state", self._get_state),
             web.get("/v1/events", self._get_events),
             web.get("/v1/checks", self._get_checks),
@@ -136,6 +158,7 @@ class ApiServer:
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
             web.post("/v1/failover", self._post_failover),
+            web.post("/v1/guard", self._post_guard),
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
@@ -156,16 +179,36 @@ class ApiServer:
         tags = _tags(request.headers.get("If-Match", ""))
         if len(tags) != 1 or "*" in tags:
             return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
-        actor = unquote(_text(request, "actor"), errors="replace") or _user(request)
+        origin = _text(request, "origin") or "console"
+        if origin not in ORIGINS_OF_CALLERS:
+            raise BadRequest(f"X-Origin is one of {', '.join(ORIGINS_OF_CALLERS)}")
+        said = "" if origin == "lvsctl" else unquote(_text(request, "actor"), errors="replace")
+        actor = said or _user(request)  # lvsctl speaks for the user that the kernel names; the console for whoever has logged in
         write = Write(
             data=await _body(request),
             if_match=tags[0],
             comment=unquote(_text(request, "comment"), errors="replace")[:TEXT_LIMIT],
             actor=actor[:TEXT_LIMIT],
             dry_run=_flag(request, "dry_run"),
+            plan=_text(request, "plan")[:TEXT_LIMIT],
+            confirm=_text(request, "confirm")[:TEXT_LIMIT],
+            guard_s=_guard_s(_text(request, "guard")),
+            origin=origin,
         )
         receipt = await self._service.put(write)
         return _json(200, receipt, {"ETag": f'"{receipt.etag}"'})
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", 50)
+        if not 1 <= limit <= MOST_REVISIONS:
+            raise BadRequest(f"limit is 1 to {MOST_REVISIONS}")
+        return _json(200, await self._service.history(limit, _number(request, "before", 0)))
+
+    async def _get_revision(self, request: web.Request) -> web.Response:
+        return _json(200, await self._service.revision(int(request.match_info["number"])))
+
+    async def _get_revision_text(self, request: web.Request) -> web.Response:
+        return _file_answer(await self._service.revision_text(int(request.match_info["number"])))
 
     # --- everything else -----------------------------------------------------------------------------------------------------
 
@@ -207,6 +250,11 @@ class ApiServer:
             FailoverRequest(action=asked.action, actor=(asked.actor or _user(request))[:TEXT_LIMIT], reason=asked.reason[:TEXT_LIMIT])
         )
         return web.Response(status=204)
+
+    async def _post_guard(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, GuardRequest)
+        actor = (asked.actor or _user(request))[:TEXT_LIMIT]
+        return _json(200, await self._service.guard(GuardRequest(action=asked.action, actor=actor, etag=asked.etag)))
 
     async def _get_rehearsals(self, _request: web.Request) -> web.Response:
         return _json(200, self._service.rehearsals())
@@ -251,7 +299,7 @@ def _caller(request: web.Request) -> Caller | None:
 def _user(request: web.Request) -> str:
     """Who asks, when they do not say it themselves."""
     caller = _caller(request)
-    return f"user id {caller.uid}" if caller else ""
+    return name_of(caller) if caller else ""
 
 
 async def _decoded(request: web.Request, kind: type[T]) -> T:
@@ -276,6 +324,17 @@ def _tags(header: str) -> list[str]:
 def _text(request: web.Request, name: str) -> str:
     """A word beside the body: as a header (percent-encoded) or in the query."""
     return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
+
+
+def _guard_s(text: str) -> float:
+    """The seconds of a guarded change; 0 when there is no guard."""
+    try:
+        seconds = float(text or 0)
+    except ValueError:
+        seconds = -1.0
+    if seconds and not 1 <= seconds <= LONGEST_GUARD_S:
+        raise BadRequest(f"guard is 1 to {LONGEST_GUARD_S:.0f} seconds")
+    return seconds
 
 
 def _number(request: web.Request, name: str, default: int) -> int:
@@ -330,5 +389,6 @@ def _problem(status: int, code: str, message: str, error: Refused | None = None)
         message=message,
         etag=error.etag if isinstance(error, Stale) else "",
         diagnostics=error.diagnostics if isinstance(error, Invalid) else [],
+        receipt=error.receipt if isinstance(error, Unread) else None,
     )
     return _json(status, problem)

@@ -9,23 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
 
-from app.lvscf import diff, ip_of
+from app.lvscf import ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
-from lvsagent.api.contract import Invalid, NotFound, Stale, Unavailable, Write
-from lvsagent.core.desired import FOS_KEY, clean, host_names
+from lvsagent.adapters.revisions_sqlite import SqliteRevisions
+from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
+from lvsagent.core.desired import FOS_KEY, host_names
 from lvsagent.core.identity import identify
+from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
+from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
+from lvsagent.lvsd.history import UNREADABLE, History, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
@@ -33,6 +38,7 @@ from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
@@ -70,6 +76,8 @@ class Director:
         self.clock = clock
         self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
         self.events = EventLog(settings.state_dir / "events.jsonl", clock)
+        node = settings.name or socket.gethostname()
+        self.history = History(SqliteRevisions(settings.state_dir / "history.db"), self.events, clock, node)
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
@@ -92,6 +100,8 @@ class Director:
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
+        self.safety = Safety(self.keeper, self.book, settings.confirm_share)
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +112,11 @@ class Director:
         if self.disk.reason:
             self.events.add("config", "error" if self.disk.errors or self.disk.exists else "warning", self.disk.reason)
         outcome = await self._take_over(configuration)
+        made = await self._keep_history()
+        if made is not None and made.revision.origin == "outside":
+            message = f"lvs.cf was edited while the agent did not run, which is revision {made.number} now: {_line(made.changes)}"
+            self.events.add("config", "info", message)
+        self.guard.resume()
         self.events.add(
             "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
         )
@@ -109,6 +124,9 @@ class Director:
     async def step(self) -> None:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.look_at_disk()
+        if self.history.behind:
+            async with self._writing:
+                await self._keep_history()
         self._note(await self.keeper.reconcile())
         self.pair.tell_health(fit=self.keeper.info is not None)
         self.pair.watch_services(self.clock.wall())
@@ -150,9 +168,15 @@ class Director:
         await self.keeper.close()
         if self._background:
             await asyncio.wait(self._background)
+        await self.history.close()
         self._file_thread.shutdown()
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def etag(self) -> str:
+        """Of lvs.cf as last seen on the disk."""
+        return self.disk.etag
 
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
@@ -184,7 +208,9 @@ class Director:
             if write.dry_run:
                 receipt = await self._preview(candidate, current.etag)
             else:
-                receipt = await self._accept(candidate, current, write)
+                await self.safety.check(candidate, self.running, write, self._preview)
+                async with self.guard.over(candidate, current, write):
+                    receipt = await self._accept(candidate, current, write)
         return _timed(receipt, self.clock.now() - began)
 
     async def look_at_disk(self, *, again: bool = False) -> None:
@@ -253,7 +279,30 @@ class Director:
                 self.files.keep_previous(before.file.data, replaced_by=file.etag)
         self.disk = disk
         await self._take_over(configuration)
-        self.events.add("config", "info", f"lvs.cf was edited outside the console and applied: {_changes(before, configuration)}")
+        made = await self._keep_history()
+        ours = made is None and not self.history.behind  # accepted, and then it was not known whether it was written
+        how = "written after all" if ours else "edited outside the console"
+        changes = await asyncio.to_thread(changes_of, before.config, configuration.config)
+        self.events.add("config", "info", f"lvs.cf was {how} and applied: {_line(changes)}")
+
+    async def _keep_history(self) -> KeptRevision | None:
+        """What is on the disk becomes history, if it is not; a file with errors does not, and one that is gone neither."""
+        now = self.running
+        known = now.file.exists and not now.errors and now.file.etag == self.disk.etag
+        etag = (self.disk.etag or UNREADABLE) if self.disk.exists else ""
+        disk = OnTheDisk(etag, now if known else None, self.files.owner())
+        return await self.history.follow(disk, refusals(self.keeper.failures, now, now, self.keeper.reason))
+
+    async def _keep_what_stands(self, file: ConfigFile) -> None:
+        """An edit by hand that nobody has looked at yet, and that is about to be replaced."""
+        if not file.exists or file.etag == self.history.head_etag:
+            return
+        if file == self.running.file:
+            await self._keep_history()
+        else:
+            found = await read_configuration(file, self.names)
+            if not found.errors:
+                await self.history.overtaken(OnTheDisk(file.etag, found, self.files.owner()))
 
     def _out_of_step(self, disk: OnDisk) -> None:
         if disk != self.disk:
@@ -275,22 +324,25 @@ class Director:
             steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
+            plan=self.safety.show(operations, have, self.running, candidate),
+            takes_out=self.safety.takes_out(self.running, candidate),
         )
 
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
         before = self.running
         written = not current.exists or candidate.file.etag != current.etag
-        if written:
-            await self._in_file_thread(self._write, write)
+        made = await self._replace(candidate, current, write) if written or write.revision else None
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._take_over(candidate)
-        if written:
-            comment = f" ({write.comment})" if write.comment else ""
-            changes = await asyncio.to_thread(_changes, before, candidate)
-            message = f"lvs.cf accepted, serial {candidate.serial}: {changes}{comment}"
-            self.events.add("config", "info", message, actor=write.actor)
         refused = refusals(self.keeper.failures, candidate, before, self.keeper.reason)
+        if made is None:
+            await self._keep_history()
+        else:
+            self._in_background(self.history.ended(made, refused))
+            comment = f" ({write.comment})" if write.comment else ""
+            message = f"lvs.cf accepted, serial {candidate.serial}: {_line(made.changes)}{comment}"
+            self.events.add("config", "info", message, actor=write.actor)
         return Receipt(
             etag=candidate.file.etag,
             serial=candidate.serial,
@@ -301,7 +353,22 @@ class Director:
             refusals=refused,
             diagnostics=list(candidate.diagnostics),
             previous_etag=current.etag if written and current.exists else "",
+            revision=made.number if made else 0,
         )
+
+    async def _replace(self, candidate: Configuration, current: ConfigFile, write: Write) -> KeptRevision:
+        """The revision first, then the file: see ``lvsagent.lvsd.history``."""
+        await self._keep_what_stands(current)
+        changes = await asyncio.to_thread(changes_of, self.running.config, candidate.config)
+        made = await self.history.begin(candidate, changes, write)
+        try:
+            await self._in_file_thread(self._write, write)
+        except Refused as error:
+            with contextlib.suppress(Unavailable):  # it cannot even be read: the next round sees what is there
+                if self.file().etag != candidate.file.etag:
+                    await self.history.never_written(str(error))
+            raise
+        return made
 
     def _write(self, write: Write) -> None:
         """In a thread.  The file is looked at once more: reading a large text takes time, and an editor may have been quicker."""
@@ -427,9 +494,8 @@ def _first_error(configuration: Configuration) -> str:
     return f"line {first.line}: {first.message}{more}" if first else ""
 
 
-def _changes(before: Configuration, after: Configuration) -> str:
+def _line(changes: Sequence[str]) -> str:
     """What changed, in a line."""
-    changes = [clean(change.words) for change in diff(before.config, after.config)]
     told = "; ".join(changes[:CHANGES_TOLD])
     return (
         f"{told} and {len(changes) - CHANGES_TOLD} more" if len(changes) > CHANGES_TOLD else told or "nothing that matters to the daemons"

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 
 from lvsagent.adapters import lifeline
 from lvsagent.adapters.clock import SystemClock
+from lvsagent.adapters.file_watch import FileWatch
 from lvsagent.api.server import ApiServer
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.guard import LOOK_S
 from lvsagent.lvsd.service import LvsdService
 from lvsagent.ports import Clock, Ipvs
 from lvsagent.settings import AgentSettings
@@ -48,13 +50,14 @@ def data_plane(settings: AgentSettings) -> Ipvs:
 async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     """Serve until a signal says how to end."""
     ending: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    reread = asyncio.Event()
+    reread, written = asyncio.Event(), asyncio.Event()
     _listen_to_signals(ending, reread)
     director = Director(settings, plane, clock)
     await director.start()
     api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group)
     await api.start()
     lifeline.keep_beating()
+    watch = FileWatch(settings.lvs_cf, written.set)
     tasks = [
         asyncio.create_task(work)
         for work in (
@@ -64,7 +67,9 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             _rounds(director, clock, settings.reconcile_interval),
             _whenever(director.health_changed, director, director.settle),
             _whenever(reread, director, lambda: _read_again(director)),
-            _names(director),
+            _whenever(written, director, director.look_at_disk),
+            _names(director, watch),
+            _guard(director),
         )
     ]
     for task in tasks:
@@ -76,6 +81,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            watch.close()
             await api.stop()
     await director.stop(planned=planned)
     return 0
@@ -130,7 +136,14 @@ async def _read_again(director: Director) -> None:
     await director.step()
 
 
-async def _names(director: Director) -> None:
+async def _names(director: Director, watch: FileWatch) -> None:
     while True:
         await asyncio.sleep(NAMES_S)
+        watch.look_around()
         await _safely(director, director.follow_names)
+
+
+async def _guard(director: Director) -> None:
+    while True:
+        await _safely(director, director.guard.run)
+        await asyncio.sleep(LOOK_S)

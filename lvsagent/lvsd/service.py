@@ -11,7 +11,22 @@ from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import Checks, Events, Explanation, FailoverRequest, Receipt, Rehearsal, Rehearsals, State, TrialReport, TrialRequest
+from lvsagent.wire import (
+    Checks,
+    Events,
+    Explanation,
+    FailoverRequest,
+    GuardInfo,
+    GuardRequest,
+    Receipt,
+    Rehearsal,
+    Rehearsals,
+    RevisionInfo,
+    Revisions,
+    State,
+    TrialReport,
+    TrialRequest,
+)
 
 OLDEST_TABLE_S = 0.5
 
@@ -36,6 +51,18 @@ class LvsdService:
     async def put(self, write: Write) -> Receipt:
         """Write and apply, or say what that would do."""
         return await self._director.put(write)
+
+    async def history(self, limit: int, before: int) -> Revisions:
+        """A page of revisions, newest first."""
+        return await self._director.history.page(limit, before)
+
+    async def revision(self, number: int) -> RevisionInfo:
+        """One of them."""
+        return await self._director.history.revision(number)
+
+    async def revision_text(self, number: int) -> ConfigFile:
+        """lvs.cf as it left it."""
+        return await self._director.history.text(number)
 
     def state(self, question: Question) -> State:
         """The snapshot with one page of virtual servers."""
@@ -68,6 +95,10 @@ class LvsdService:
     def failover(self, request: FailoverRequest) -> None:
         """An operator's word about the role."""
         self._director.pair.failover(request)
+
+    async def guard(self, request: GuardRequest) -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        return await self._director.guard.act(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""

@@ -83,6 +83,7 @@ class Snapshot:
                 ForeignService(service=str(key), scheduler=entry.service.scheduler, servers=len(entry.servers))
                 for key, entry in director.keeper.foreign()[:MOST_FOREIGN]
             ],
+            guard=director.guard.info(),
         )
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:
@@ -327,6 +328,8 @@ class Snapshot:
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
         yield from check_alerts(director.book.notable())
         yield from self._neighbour_alerts()
+        if director.history.problem:
+            yield Alert(severity="error", code="history", message=director.history.problem)
         if director.events.problem:
             yield Alert(severity="warning", code="events", message=director.events.problem)
 

@@ -186,11 +186,60 @@ def test_plan_shows_and_apply_does(ctl: Ctl, stack: Stack, tmp_path: Path) -> No
     assert any("number2" in step["name"] for step in steps["steps"])
     assert "number2" in ctl("plan", str(new))
     assert stack.folder.lvs_cf.read_bytes() == before
-    assert "written, applied, serial 8" in ctl("apply", str(new), "--comment", "number2 joins")
+    assert "written, applied, serial 8, revision 2" in ctl("apply", str(new), "--comment", "number2 joins")
     assert stack.folder.lvs_cf.read_bytes() == new.read_bytes()
     assert ctl("config", "--previous").encode("utf-8", "surrogateescape") == before
     assert "nothing changes" in ctl("plan", str(new))
-    assert ctl("apply", "-", data=before).endswith("written, applied, serial 7\n")
+    assert ctl("apply", "-", data=before).endswith("written, applied, serial 7, revision 3\n")
+
+
+def test_history_show_diff_and_rollback(ctl: Ctl, stack: Stack, tmp_path: Path) -> None:
+    base = ctl.json("history", "--limit", "1")["revisions"][0]
+    before = stack.folder.lvs_cf.read_bytes()
+    heavier = before.replace(b"active = 1\n     }", b"active = 1\n         weight = 4\n     }").replace(b"serial_no = 7", b"serial_no = 8")
+    assert ctl("apply", "-", "--comment", "heavier \x1b[31m", data=heavier).endswith(f"revision {base['number'] + 1}\n")
+    number = base["number"] + 1
+
+    listed = ctl("history").splitlines()
+    assert listed[0].split() == ["NUMBER", "SERIAL", "AT", "WHO", "HOW", "OUTCOME", "WHAT"]
+    assert listed[1].split()[0] == str(number)
+    assert listed[1].endswith("lvsctl  applied  heavier \\x1b[31m")
+    assert "start" in listed[-1]
+    assert f"and {base['number']} more" in ctl("history", "--limit", "1")
+
+    shown = ctl("show", str(number))
+    assert f"made from:  {base['id']}" in shown
+    assert "  real server number1 of http: weight 1 → 4" in shown
+    assert ctl("show", str(number), "--text").encode("utf-8", "surrogateescape") == heavier
+    assert (ctl.json("show", str(number))["text"], ctl.json("show", str(number))["comment"]) == (
+        heavier.decode("utf-8", "surrogateescape"),
+        "heavier \x1b[31m",
+    )
+
+    words, text = ctl("diff", str(base["number"])).split("\n\n")
+    assert words.splitlines() == ["serial_no 7 → 8", "real server number1 of http: weight 1 → 4"]
+    assert text.startswith(f"--- revision {base['number']}\n+++ lvs.cf\n@@ ")
+    assert "+         weight = 4\n" in text
+    assert ctl("diff", str(base["number"]), str(number), "--words") == words + "\n"
+    assert ctl("diff", str(number), str(base["number"]), "--text").count("\n-         weight = 4\n") == 1
+    assert ctl.json("diff", str(base["number"]))["changes"] == words.splitlines()
+    assert ctl("diff", str(number), "--words") == "nothing that matters to the daemons\n"
+
+    told = ctl("rollback", str(base["number"]))
+    assert told.endswith(f"written, applied, serial 9, revision {number + 1}\n")
+    assert stack.folder.lvs_cf.read_bytes() == before.replace(b"serial_no = 7", b"serial_no = 9")
+    newest = ctl.json("history", "--limit", "1")["revisions"][0]
+    assert (newest["origin"], newest["comment"]) == ("rollback", f"back to revision {base['number']}")
+    assert ctl.json("rollback", str(number), "--comment", "after all")["serial"] == 10
+    assert ctl("apply", "-", data=before).endswith(f"serial 7, revision {number + 3}\n")
+
+
+def test_a_revision_that_is_not_there_is_said(ctl: Ctl) -> None:
+    for words in (("show", "9999"), ("diff", "9999"), ("diff", "1", "9999"), ("rollback", "9999")):
+        ctl(*words, status=1)
+        assert "there is no revision 9999" in ctl.error
+    for wrong in ("0", "-1", "two", "9" * 30):
+        ctl("show", wrong, status=2)
 
 
 def test_an_lvs_cf_with_errors_is_refused_with_every_line(ctl: Ctl, stack: Stack, tmp_path: Path) -> None:
@@ -261,3 +310,63 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     heavy = ["asyncio", "aiohttp", "flask", "pyroute2", "cryptography"]
     program = f"import sys, lvsagent.ctl; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- safe changes ------------------------------------------------------------------------------------------------------------------
+
+
+def wider(stack: Stack) -> bytes:
+    """lvs.cf with number2 in service, as the next serial."""
+    text = stack.folder.lvs_cf.read_bytes()
+    return text.replace(b"active = 0\n     }", b"active = 1\n     }").replace(b"serial_no = 7", b"serial_no = 8")
+
+
+def test_apply_is_held_to_the_plan_that_was_shown(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    lighter = before.replace(b"scheduler = rr", b"scheduler = wlc")
+    shown = ctl("plan", "-", data=lighter).splitlines()[-1].removeprefix("plan ")
+    assert json.loads(ctl("plan", "-", "--json", data=lighter))["plan"] == shown
+    other = lighter.replace(b"     port = 80\n", b"     port = 82\n")
+    assert json.loads(ctl("apply", "-", "--plan", shown, "--json", data=other, status=1))["error"]["code"] == "grown"
+    assert "the plan has grown since it was shown, by " in ctl.error
+    assert stack.folder.lvs_cf.read_bytes() == before
+    assert "written, applied" in ctl("apply", "-", "--plan", shown, data=lighter)
+    ctl("apply", "-", data=before)
+
+
+def test_what_a_large_change_takes_out_is_named_before_it_is_done(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    ctl("apply", "-", data=wider(stack))
+    empty = b"serial_no = 9\nprimary = 127.0.0.1\n"
+    names = "takes out of service 1 of 1 virtual servers:\n  virtual server http\ntakes out of service 2 of 2 real servers:\n"
+    assert names in ctl("plan", "-", data=empty)
+    assert json.loads(ctl("apply", "-", "--json", data=empty, status=1))["error"]["code"] == "unconfirmed"
+    assert ctl.error.startswith(
+        names + "  real server number1 of http\n  real server number2 of http\nlvsctl: if that is meant, say --yes-take-out\n"
+    )
+    assert stack.folder.lvs_cf.read_bytes() != empty
+    assert "written, applied, serial 9" in ctl("apply", "-", "--yes-take-out", data=empty)
+    assert ctl.error.startswith(names)
+    ctl("apply", "-", data=before)
+
+
+def test_a_guarded_apply_is_counted_down_confirmed_and_had_back(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    assert "written, applied, serial 8" in ctl("apply", "-", "--guard", "60", data=wider(stack))
+    assert "guarded change, serial 8: goes back to serial 7 in " in ctl("status")
+    assert ctl.json("status")["guard"]["state"] == "watching"
+    assert "unless confirmed (lvsctl guard confirm)" in ctl("guard", "status")
+    assert "went back: " in ctl("guard", "revert")
+    assert stack.folder.lvs_cf.read_bytes() == before.replace(b"serial_no = 7", b"serial_no = 9")
+    assert "went back: " in ctl("guard", "status", status=1)
+    ctl("guard", "confirm", status=1)
+    assert "no such change is being watched" in ctl.error
+    ctl("apply", "-", "--guard", "60", data=before)
+    assert ctl.json("guard", "confirm")["state"] == "confirmed"
+    assert stack.folder.lvs_cf.read_bytes() == before
+
+
+@pytest.mark.parametrize("seconds", ["0.5", "4000"])
+def test_a_guard_has_limits(ctl: Ctl, stack: Stack, seconds: str) -> None:
+    ctl("apply", "-", "--guard", seconds, data=wider(stack), status=1)
+    assert "guard is 1 to 3600 seconds" in ctl.error

@@ -191,6 +191,18 @@ def test_changes_by_hand_to_one_entry_are_put_right(agent: Agent) -> None:
     until(lambda: lab.ipvsadm_rules() == before, words=agent.log)
 
 
+def test_what_is_accepted_and_what_is_edited_by_hand_are_revisions_and_in_the_table(agent: Agent) -> None:
+    agent.serve(ARTICLE)
+    accepted = agent.client.history(limit=1).revisions[0]
+    edited = ARTICLE.replace("scheduler = rr", "scheduler = wlc")
+    agent.lvs_cf.write_text(edited)
+    until(lambda: f"-A -t {lab.VIP}:80 -s wlc" in lab.ipvsadm_rules(), words=agent.log)
+    until(lambda: agent.client.history(limit=1).revisions[0].number > accepted.number, words=agent.log)
+    newest = agent.client.history(limit=1).revisions[0]
+    assert (newest.origin, newest.actor, newest.parent, newest.outcome) == ("outside", "root", accepted.id, "applied")
+    assert newest.changes == ["virtual server http: scheduler rr → wlc"]
+
+
 def test_foreign_services_are_shown_and_never_touched(agent: Agent) -> None:
     agent.serve(ARTICLE)
     foreign = ["-A -t 198.51.100.1:25 -s wlc -p 60", "-a -t 198.51.100.1:25 -r 10.11.12.99:25 -m -w 9"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
 
 from app.lvscf import CheckKind
+from lvsagent import ctl
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -30,6 +32,12 @@ def test_every_make_target_that_the_documentation_names_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z]+)\b(?=`|\s+[a-z]+ it|  )", page.read_text())}
     assert named - targets == set()
+
+
+def test_every_command_of_lvsctl_is_in_its_documentation() -> None:
+    commands = next(action.choices for action in ctl._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    documented = set(re.findall(r"`([a-z]+)[ `]", (ROOT / "docs" / "lvsctl.md").read_text()))
+    assert set(commands) - documented == set()
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
