@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from app.lvscf.keywords import BY_LEVEL, Level
-from app.lvscf.model import Block, CheckKind
+from app.lvscf.model import Block, CheckKind, VirtualServer
 
 _HTTP = frozenset({CheckKind.HTTP, CheckKind.HTTPS})
 _TLS = frozenset({CheckKind.HTTPS, CheckKind.TLS})
@@ -50,6 +50,11 @@ def check_findings(block: Block) -> Iterator[Finding]:
         if kind not in kinds and getattr(block, name) != BY_LEVEL[Level.BLOCK][name].default:
             users = ", ".join(sorted(each.value for each in kinds))
             yield Finding("check-keyword-unused", name, f"check = {kind} does not use {name}, which is for {users}")
+    parted = "slow_start" if block.slow_start else "check" if kind is CheckKind.AGENT else ""
+    if parted and isinstance(block, VirtualServer) and block.servers and all(server.weight == 1 for server in block.servers):
+        what = "slow_start" if block.slow_start else "check = agent"
+        text = f"{what} gives a server a part of its weight, and 1 has no parts: give the real servers a weight such as 100"
+        yield Finding("weight-without-parts", parted, text)
     if kind in _HTTP and (block.expect or "").startswith("HTTP"):
         text = (
             f"with check = {kind}, expect is about the body of the answer, which hardly begins with HTTP; check_status is about its status"
