@@ -26,6 +26,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Problem,
     Receipt,
     Rehearsal,
@@ -183,6 +185,17 @@ class Agent(Protocol):
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Remember one."""
+        ...
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with, and the code that waits, if one does."""
+        ...
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It does not wait for the other director: what came of it is in ``pairing()``.
+        """
         ...
 
     def table_text(self, *, rules: bool = False) -> str:
@@ -345,9 +358,23 @@ class AgentClient:
         """Remember one."""
         _success(self._call("POST", "/v1/rehearsals", body=_encoded(rehearsal)))
 
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return _decoded(self._call("GET", "/v1/pairing"), PairingInfo)
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair."""
+        named = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        return _decoded(self._call("POST", "/v1/pairing", body=_encoded(named)), PairingInfo)
+
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""
         return _success(self._call("GET", "/v1/table" + _query({"rules": rules}))).body.decode("utf-8", "surrogateescape")
+
+    def peer(self, request: bytes, timeout_s: float) -> bytes:
+        """What the other director asks, carried by ``lvsagent receive``; the answer as it is.  Nobody else may call it."""
+        headers = {"Content-Type": "application/json"}
+        return _success(self._call("POST", "/v1/peer", body=request, headers=headers, timeout_s=timeout_s)).body
 
     def _call(
         self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 0

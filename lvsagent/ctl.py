@@ -136,11 +136,30 @@ def _pair_commands(commands: Any) -> None:
     what.add_argument("--history", action="store_true", help="print what was measured before")
     rehearse.add_argument("--trigger", action="store_true", help="move the role meanwhile, through the agent of this host")
     rehearse.add_argument("--seconds", type=float, default=5.0, metavar="N", help="for how long to ask (default: %(default)g)")
-    pair = _add(commands, "pair", _for_pairs("pair"), "give both directors the same heartbeat key, by a file", json_too=False)
-    way = pair.add_mutually_exclusive_group(required=True)
-    way.add_argument("--make", type=Path, metavar="FILE", help="make a fresh key in FILE, for both directors to take")
-    way.add_argument("--take", type=Path, metavar="FILE", help="put the key in FILE in force on this director")
-    pair.add_argument("--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)")
+    _pairing_commands(commands)
+
+
+def _pairing_commands(commands: Any) -> None:
+    pair = _add(commands, "pair", _for_pairing("pair"), "make two directors know each other; needs root, and no agent")
+    pair.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="of the director that waits")
+    pair.add_argument("code", nargs="?", default="", metavar="CODE", help="that it shows; asked for when it is not given")
+    way = pair.add_mutually_exclusive_group()
+    way.add_argument("--wait", action="store_true", help="show a one-time code, and wait until it is typed on the other director")
+    way.add_argument("--export", type=Path, metavar="FILE", help="write what the other director must know of this one into FILE")
+    way.add_argument("--import", type=Path, metavar="FILE", dest="import_", help="take what the other director has exported")
+    way.add_argument("--status", action="store_true", help="whom this director is paired with, and the fingerprints of all keys")
+    way.add_argument("--make", type=Path, metavar="FILE", help="only a heartbeat key: make a fresh one in FILE, for both directors to take")
+    way.add_argument("--take", type=Path, metavar="FILE", help="only a heartbeat key: put the one in FILE in force on this director")
+    pair.add_argument("--rotate", action="store_true", help="with a code or --export: this director comes with a new key from now on")
+    pair.add_argument("--own-address", action="append", default=[], metavar="ADDRESS", help="of this director, if lvs.cf does not say it")
+    pair.add_argument("--port", type=int, default=0, help="where the one that waits listens (default: pair_port in agent.toml)")
+    unpair = _add(
+        commands, "unpair", _for_pairing("unpair"), "forget the other director: its key opens nothing here any more", json_too=False
+    )
+    for command in (pair, unpair):
+        command.add_argument(
+            "--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)"
+        )
 
 
 def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:
@@ -153,6 +172,15 @@ def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         handlers: dict[str, Callable[[argparse.Namespace, AgentClient], int]] = import_module(f"lvsagent.{module}").HANDLERS
         return handlers[name](arguments, _agent(arguments))
+
+    return run
+
+
+def _for_pairing(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from lvsagent import ctl_pairing  # noqa: PLC0415
+
+        return ctl_pairing.HANDLERS[name](arguments)
 
     return run
 

@@ -19,6 +19,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -101,6 +103,10 @@ class Service(Protocol):
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
+
+    def pairing(self) -> PairingInfo: ...
+
+    async def pair(self, request: PairingRequest) -> PairingInfo: ...
 
 
 class Refused(Exception):

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
+from lvsagent.api.callers import PEER_ROUTE, Caller, caller_of, may_call, name_of
 from lvsagent.api.contract import (
     BadRequest,
     Grown,
@@ -36,7 +36,7 @@ from lvsagent.api.contract import (
     Write,
 )
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, GuardRequest, Problem, Rehearsal, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -71,10 +71,12 @@ STATUSES: dict[type[Refused], tuple[int, str]] = {
 class ApiServer:
     """The listening socket and its connections."""
 
-    def __init__(self, service: Service, path: Path, socket_group: str) -> None:
+    def __init__(self, service: Service, path: Path, socket_group: str, sync_user: str = "") -> None:
+        """``socket_group``: who may use it; ``sync_user``: who may use nothing but ``POST /v1/peer``."""
         self._service = service
         self._path = path
         self._group = socket_group
+        self._sync_user = sync_user
         self._heard: set[object] = set()
         self._first_seen: dict[object, float] = {}
         self._runner: web.AppRunner | None = None
@@ -131,7 +133,7 @@ class ApiServer:
         self._heard.add(request.protocol)
         try:
             if not self._allowed(request):
-                return _problem(403, "forbidden", f"only root and members of the group {self._group} may talk to the agent")
+                return _problem(403, "forbidden", self._forbidden(request))
             return await handler(request)
         except (Refused, web.HTTPException, TimeoutError, ConnectionError) as error:
             return _refusal(request, error)
@@ -141,7 +143,12 @@ class ApiServer:
 
     def _allowed(self, request: web.Request) -> bool:
         caller = _caller(request)
-        return caller is not None and may_speak(caller, self._group)
+        return caller is not None and may_call(caller, _route(request), socket_group=self._group, sync_user=self._sync_user)
+
+    def _forbidden(self, request: web.Request) -> str:
+        if _route(request) == PEER_ROUTE:
+            return "only the other director may ask this, through lvsagent receive"
+        return f"only root and members of the group {self._group} may talk to the agent"
 
     def _routes(self) -> list[web.RouteDef]:
         return [
@@ -162,6 +169,8 @@ class ApiServer:
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.get("/v1/table", self._get_table),
+            web.get("/v1/pairing", self._get_pairing),
+            web.post("/v1/pairing", self._post_pairing),
         ]
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
@@ -266,6 +275,16 @@ class ApiServer:
         self._service.add_rehearsal(rehearsal)
         return web.Response(status=204)
 
+    async def _get_pairing(self, _request: web.Request) -> web.Response:
+        return _json(200, self._service.pairing())
+
+    async def _post_pairing(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, PairingRequest)
+        if max(len(text) for text in (asked.action, asked.address, asked.code)) > TEXT_LIMIT:
+            raise BadRequest(f"no text in a pairing is longer than {TEXT_LIMIT} characters")
+        named = msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT])
+        return _json(200, await self._service.pair(named))
+
     async def _get_table(self, request: web.Request) -> web.Response:
         return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")
 
@@ -288,6 +307,12 @@ def _listener(path: Path, group: str) -> socket.socket:
     listener.listen(128)
     fresh.replace(path)
     return listener
+
+
+def _route(request: web.Request) -> str:
+    """The route that would answer, as it was declared; ``""``: none would."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical}" if resource else ""
 
 
 def _caller(request: web.Request) -> Caller | None:

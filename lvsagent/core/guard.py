@@ -7,7 +7,8 @@ noted before the change (``Baseline``); looking and going back are the shell's p
   one.
 - Connection rate: less than half of what came before, over as many samples as would have brought 30 connections.  With too little traffic
   before to tell, it is not judged; nor once the role has moved, because then traffic goes elsewhere for another reason.
-- Heartbeat: the other director was heard before, and is not for three seconds on end.
+- Heartbeat: the other director was heard before, and is not for three seconds on end; where pulse has only just begun to listen, for the
+  dead time.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Baseline:
     rate: float = 0.0
     role: str = ""
     heartbeat: bool = False
+    deadtime_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +253,9 @@ class Guard:
         return ""
 
     def _unheard(self, now: float) -> str:
-        if self.watch.baseline.heartbeat and self._silent_since is not None and now - self._silent_since >= SILENT_S:
+        before = self.watch.baseline
+        limit_s = SILENT_S if self._look.peer == "dead" else max(SILENT_S, before.deadtime_s)
+        if before.heartbeat and self._silent_since is not None and now - self._silent_since >= limit_s:
             return "the other director's heartbeat is not heard any more"
         return ""
 

@@ -19,10 +19,11 @@ import msgspec
 
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
+from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import identify
+from lvsagent.core.identity import BACKUP, PRIMARY, identify
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
@@ -36,6 +37,7 @@ from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
+from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.safety import Safety
@@ -87,6 +89,7 @@ class Director:
         self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
+        self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -159,6 +162,7 @@ class Director:
 
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
+        await self.pairing.close()
         if planned:
             await self.gate.finish(self.keeper.open_connections)
             await self.keeper.withdraw()
@@ -384,6 +388,7 @@ class Director:
         self.running = configuration
         expansion = configuration.expansion
         self.identity = self._whoami()
+        self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
         outcome = await self.keeper.adopt(expansion)

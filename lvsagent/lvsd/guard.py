@@ -21,11 +21,10 @@ from lvsagent.api.contract import BadRequest, NotFound, Refused, Stale, Unavaila
 from lvsagent.core.continuity import heirs, in_service
 from lvsagent.core.desired import clean
 from lvsagent.core.guard import (
-    ENOUGH_CONNECTIONS,
     HEARD,
-    MOST_SAMPLES,
     RETURNED,
     RETURNING,
+    SUPERSEDED,
     WATCHING,
     Baseline,
     Changed,
@@ -49,6 +48,7 @@ from lvsagent.core.identity import redundancy_wanted
 from lvsagent.core.revisions import REVERTED
 from lvsagent.lvsd.configuration import Configuration, read_configuration
 from lvsagent.lvsd.event_log import EventLog
+from lvsagent.lvsd.guard_words import guard_info
 from lvsagent.lvsd.health_book import HealthBook
 from lvsagent.lvsd.history import History
 from lvsagent.lvsd.names import Names
@@ -60,6 +60,7 @@ from lvsagent.wire import GuardInfo, GuardRequest, Receipt
 LOOK_S = 0.5
 SAMPLES_BEFORE, LEAST_SAMPLES_BEFORE = 15, 3
 NEWEST = 20
+OVERTAKEN = "lvs.cf has been changed again since: that later change stays, and nothing goes back"
 TOLD_S = 600.0
 """How long the end of a guard is shown."""
 
@@ -124,20 +125,23 @@ class GuardKeeper:
                 raise Unavailable(f"the change cannot be guarded: {error}; nothing was written") from error
             try:
                 yield
-            except BaseException:
-                await self._keep(before)
-                raise
-            self._machine = Guard(watch)
-            self._sampled_at = self._director.traffic.at
-            self._director.events.add(
-                "config",
-                "info",
-                f"serial {watch.serial} goes back by itself unless it is confirmed within {watch.guard_s:g} s",
-                actor=watch.actor,
-            )
+            finally:
+                if self._director.etag == watch.etag:  # also when something failed after it was written
+                    self._begin(watch)
+                else:
+                    with contextlib.suppress(AdapterError):  # then the next start finds that it was never written
+                        await self._keep(before)
         finally:
             self._arming = False
             self.changed.set()
+
+    def _begin(self, watch: Watch) -> None:
+        director, before = self._director, self._machine
+        self._machine, self._sampled_at = Guard(watch), director.traffic.at
+        for command in before.handle(Changed(), director.clock.now(), director.clock.wall()) if before else ():
+            self._tell(command)
+        words = f"serial {watch.serial} goes back by itself unless it is confirmed within {watch.guard_s:g} s"
+        director.events.add("config", "info", words, actor=watch.actor)
 
     def resume(self) -> None:
         """At the start: what an earlier lvsd was watching.  The next look says what comes of it."""
@@ -153,6 +157,8 @@ class GuardKeeper:
         except msgspec.MsgspecError as error:
             self._director.events.add("problem", "error", f"the guard that was running is lost: {self._path} cannot be used: {error}")
             return
+        if self._director.etag == watch.previous_etag:
+            return  # the end came before lvs.cf was written
         clock = self._director.clock
         self._kept = resumed(watch, now=clock.now(), wall=clock.wall(), boot=this_boot())
         self._machine = Guard(self._kept)
@@ -193,7 +199,7 @@ class GuardKeeper:
                 raise NotFound("no such change is being watched: it was confirmed, has gone back, or a later one took its place")
             if isinstance(seen := self._seen(machine.watch), Changed):
                 await self._handle(machine, seen)
-                raise NotFound("lvs.cf has been changed again since: that later change stays, and nothing goes back")
+                raise NotFound(OVERTAKEN)
             if machine.watch.phase == RETURNING and request.action == "confirm":
                 raise Unavailable(f"it is going back already: {machine.watch.reason}")
             await self._handle(machine, Confirm(request.actor) if request.action == "confirm" else Revert(request.actor))
@@ -201,7 +207,9 @@ class GuardKeeper:
                 raise Unavailable(f"too late, it goes back: {machine.watch.reason}")
             if machine.watch.phase == RETURNING:
                 raise Unavailable("it cannot go back yet, and is tried again; the events say why")
-            return self._info(machine.watch)
+            if machine.watch.phase == SUPERSEDED:
+                raise NotFound(OVERTAKEN)
+            return guard_info(machine.watch, self._director.clock.now())
 
     def info(self) -> GuardInfo | None:
         """For the state: what is watched, or what came of it a moment ago."""
@@ -212,7 +220,7 @@ class GuardKeeper:
             stands = watch.result_etag if watch.phase == RETURNED else self._director.etag
             if self._director.etag != stands or not 0 <= self._director.clock.wall() - watch.ended_at < TOLD_S:
                 return None
-        return self._info(watch)
+        return guard_info(watch, self._director.clock.now())
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -221,7 +229,7 @@ class GuardKeeper:
         commands = machine.handle(event, clock.now(), clock.wall())
         if machine.watch is not before:
             try:
-                await self._keep(machine.watch)
+                await self._keep_of(machine)
             except AdapterError as error:
                 if machine.over:
                     machine.watch = before
@@ -242,17 +250,20 @@ class GuardKeeper:
                     return
 
     async def _carry_out(self, machine: Guard, command: Command) -> None:
-        match command:
-            case Tell(severity, message, actor):
-                self._director.events.add("config", severity, message, actor=actor or "guard")
-            case GoBack(reason):
-                await self._handle(machine, await self._go_back(machine, reason))
+        if isinstance(command, GoBack):
+            await self._handle(machine, await self._go_back(machine, command.reason))
+        else:
+            self._tell(command)
+
+    def _tell(self, command: Command) -> None:
+        if isinstance(command, Tell):
+            self._director.events.add("config", command.severity, command.message, actor=command.actor or "guard")
 
     async def _go_back(self, machine: Guard, reason: str) -> Event:
         data = returning_text(machine.watch.previous, machine.watch.serial + 1)
         machine.watch = replace(machine.watch, result_etag=etag_of(data))
         with contextlib.suppress(AdapterError):
-            await self._keep(machine.watch)
+            await self._keep_of(machine)
         write = Write(data, machine.watch.etag, comment=f"guard: {reason}", actor="guard", origin="guard")
         try:
             receipt = await self._director.put(write)
@@ -332,25 +343,13 @@ class GuardKeeper:
             rate=sum(_usual(director.traffic.service(key).history) for key in kept.services),
             role=state.role if state else "",
             heartbeat=bool(state and state.peer.state == HEARD) and redundancy_wanted(after.config.globals),
+            deadtime_s=float(after.config.globals.deadtime),
         )
 
-    def _info(self, watch: Watch) -> GuardInfo:
-        left_s = watch.deadline - self._director.clock.now() if watch.phase == WATCHING else 0.0
-        return GuardInfo(
-            etag=watch.etag,
-            serial=watch.serial,
-            state=watch.phase,
-            began_at=watch.began_at,
-            deadline_at=watch.deadline_at,
-            left_s=max(left_s, 0.0),
-            guard_s=watch.guard_s,
-            previous_serial=watch.previous_serial,
-            actor=watch.actor,
-            comment=watch.comment,
-            reason=watch.reason,
-            ended_at=watch.ended_at,
-            watched=watched_words(watch.baseline),
-        )
+    async def _keep_of(self, machine: Guard) -> None:
+        """One whose place another is taking, or has taken, must not write over it.  Raises AdapterError."""
+        if machine is self._machine and not self._arming:
+            await self._keep(machine.watch)
 
     async def _keep(self, watch: Watch | None) -> None:
         """Raises AdapterError.  A guard that is over may be forgotten where it cannot be written."""
@@ -379,15 +378,3 @@ def _usual(history: list[float]) -> float:
     """A virtual server's new connections a second over the last half minute; 0 when it was not counted long enough."""
     newest = history[-SAMPLES_BEFORE:]
     return sum(newest) / len(newest) if len(newest) >= LEAST_SAMPLES_BEFORE else 0.0
-
-
-def watched_words(baseline: Baseline) -> list[str]:
-    """What is watched besides the time."""
-    words = []
-    if count := sum(len(one.checks) for one in baseline.served):
-        words.append("1 healthy real server" if count == 1 else f"{count} healthy real servers")
-    if baseline.rate * MOST_SAMPLES * SAMPLE_S >= ENOUGH_CONNECTIONS:
-        words.append(f"{baseline.rate:.1f} new connections a second")
-    if baseline.heartbeat:
-        words.append("the other director’s heartbeat")
-    return words

@@ -54,7 +54,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     _listen_to_signals(ending, reread)
     director = Director(settings, plane, clock)
     await director.start()
-    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group)
+    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group, settings.sync_user)
     await api.start()
     lifeline.keep_beating()
     watch = FileWatch(settings.lvs_cf, written.set)

@@ -18,6 +18,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     Rehearsals,
@@ -108,6 +110,14 @@ class LvsdService:
         """Remember one, and say so."""
         self._director.rehearsals.add(rehearsal)
         self._director.events.add("role", "info", rehearsal_words(rehearsal), actor=rehearsal.actor)
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return self._director.pairing.info()
+
+    async def pair(self, request: PairingRequest) -> PairingInfo:
+        """Begin, stop or end a pairing."""
+        return await self._director.pairing.act(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

@@ -14,6 +14,8 @@ from lvsagent.wire.guard import GuardRequest as GuardRequest
 from lvsagent.wire.guard import TakeOutInfo as TakeOutInfo
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.pairing import PairingInfo as PairingInfo
+from lvsagent.wire.pairing import PairingRequest as PairingRequest
 
 # --- the configuration ---------------------------------------------------------------------------------------------------------
 

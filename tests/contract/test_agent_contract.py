@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
-from lvsagent.wire import Rehearsal, TrialRequest
+from lvsagent.wire import PairingRequest, Rehearsal, TrialRequest
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
@@ -209,6 +209,19 @@ def test_rehearsals_are_kept_newest_first(agent: Agent) -> None:
             )
         )
     assert [one.longest_gap_s for one in agent.rehearsals().rehearsals] == [0.02, 0.14]
+
+
+def test_a_lone_director_is_not_paired_and_bad_requests_are_refused_in_words(agent: Agent) -> None:
+    assert (agent.pairing().paired, agent.pairing().code) == (False, "")
+    for request, words in (
+        (PairingRequest(action="unpair"), "not paired"),
+        (PairingRequest(action="dance"), "wait, stop, join or unpair"),
+        (PairingRequest(action="join", address="192.0.2.1", code="short"), "4 groups of 5"),
+        (PairingRequest(action="join", address="righty", code="ABCDE-FGHIJ-KLMNO-PQRST"), "IP address"),
+    ):
+        with pytest.raises(AgentRefused, match=words):
+            agent.change_pairing(request)
+    assert not agent.pairing().paired
 
 
 # --- safe accepts ----------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ from lvsagent.wire import (
     ForeignService,
     GuardInfo,
     HeartbeatLinkInfo,
+    PairingInfo,
+    PairingRequest,
     PeerInfo,
     PlanStep,
     ProcessInfo,
@@ -56,6 +58,7 @@ from lvsagent.wire import (
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.pairing import FakePairing
 from tests.fakes.safety import FakeSafety
 
 NOW = 1_790_000_000.0
@@ -173,6 +176,7 @@ class FakeAgent:
         self._events: list[Event] = []
         self._loaded: tuple[str, Loaded] | None = None
         self._revisions: list[tuple[RevisionInfo, str]] = []
+        self.desk = FakePairing(self.wall)
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
         if not self.processes:
@@ -430,6 +434,14 @@ class FakeAgent:
         if found is None:
             raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
         return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def pairing(self) -> PairingInfo:
+        self._reach("pairing")
+        return self.desk.now
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        self._reach("change_pairing")
+        return self.desk.change(request)
 
     def announce(self) -> None:
         self._reach("announce")

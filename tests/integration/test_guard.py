@@ -15,6 +15,8 @@ from lvsagent.adapters.config_files import SystemFiles
 from lvsagent.api.contract import Write
 from lvsagent.client import AgentRefused, PlanGrown, Unconfirmed
 from lvsagent.core.table import Counters
+from lvsagent.lvsd.configuration import Configuration
+from lvsagent.lvsd.keeper import Outcome
 from lvsagent.messages import PulseState
 from lvsagent.wire import GuardInfo, PeerInfo, Receipt
 from tests.fakes.ipvs import FakeIpvs
@@ -288,8 +290,48 @@ async def test_a_second_guarded_change_goes_back_to_the_first(tmp_path: Path) ->
         await put(lab, LATER, guard_s=30)
         info = await guard_of(lab)
         assert (info.serial, info.previous_serial) == (3, 2)
+        assert any("serial 2: lvs.cf has been changed again since" in message for message in messages(lab))
         await lab.ask(lab.client.guard, "revert")
         assert lab.text() == BETTER.replace("serial_no = 2", "serial_no = 4")
+
+
+async def test_a_guarded_change_that_comes_while_the_one_before_goes_back_takes_its_place(tmp_path: Path) -> None:
+    async with until_killed(tmp_path) as first:
+        await guarded(first)
+        put_back = first.director.put
+
+        async def overtaken(write: Write) -> Receipt:
+            if write.origin == "guard":
+                await put_back(Write(LATER.encode(), write.if_match, guard_s=60))
+            return await put_back(write)
+
+        first.director.put = overtaken  # type: ignore[method-assign]  # somebody was quicker
+        with pytest.raises(AgentRefused):
+            await first.ask(first.client.guard, "revert")
+        assert first.text() == LATER
+        assert (await guard_of(first)).serial == 3
+        lab = await again(first)
+        info = await guard_of(lab)
+        assert (info.serial, info.state) == (3, "watching")
+        await lab.stop()
+
+
+async def test_what_fails_after_the_text_was_written_is_guarded_all_the_same(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.report("up")
+        take_over = lab.director._take_over
+
+        async def failing(configuration: Configuration) -> Outcome:
+            await take_over(configuration)
+            raise RuntimeError("nobody foresaw this")
+
+        lab.director._take_over = failing  # type: ignore[method-assign]  # once
+        with pytest.raises(AgentRefused, match="something went wrong"):
+            await put(lab, BETTER, guard_s=60)
+        lab.director._take_over = take_over  # type: ignore[method-assign]  # as it was
+        assert (await guard_of(lab)).serial == 2
+        await lab.ask(lab.client.guard, "revert")
+        assert "serial_no = 3" in lab.text()
 
 
 async def test_a_word_about_another_change_is_refused(tmp_path: Path) -> None:

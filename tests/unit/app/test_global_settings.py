@@ -50,6 +50,7 @@ def test_another_kind_of_service_takes_every_virtual_server_out_and_so_asks_firs
     [
         ("primary_private", "10.11.12.9", "primary_private = 10.11.12.9"),
         ("rsh_command", "ssh", "rsh_command = ssh"),
+        ("rsh_command", "rsync", "rsh_command = rsync"),
         ("tcp_timeout", "600", "tcp_timeout = 600"),
         ("tcpfin_timeout", "60", "tcpfin_timeout = 60"),
         ("udp_timeout", "30", "udp_timeout = 30"),

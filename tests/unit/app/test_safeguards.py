@@ -227,3 +227,25 @@ def test_while_the_agent_is_down_nothing_can_be_confirmed(client: FlaskClient, a
     page = visit(client, "/control")
     assert page.form_with("CONFIRM").buttons["CONFIRM"][1]
     assert "The agent does not answer" in Page(post(client, "/guard", {"action": "confirm"}, follow=True), client).words
+
+
+# --- the whole file ---
+
+
+def test_a_file_that_would_empty_the_cluster_is_asked_about_by_name(client: FlaskClient, agent: FakeAgent) -> None:
+    asked = visit(client, "/lvs-cf").press("ACCEPT", text="serial_no = 7\nprimary = 192.0.2.1\n")
+    assert asked.status == 409
+    assert "number3 of http" in asked.words
+    assert agent.text == TUTORIAL
+    assert "Accepted: serial 8" in asked.press("ACCEPT", confirm=confirmed(asked)).words
+
+
+def test_going_back_to_a_revision_can_be_guarded(client: FlaskClient, agent: FakeAgent, clock: Clock) -> None:
+    visit(client, EDIT).press("ACCEPT", timeout="9")
+    review = visit(client, "/history/1").press("GO BACK TO IT")
+    review.press("ACCEPT", guard="1", guard_s="20")
+    assert agent.text == TUTORIAL.replace("serial_no = 7", "serial_no = 9")
+    assert "Serial 9 goes back by itself in 20 s" in visit(client, "/history").words
+    clock.now += 20
+    visit(client, "/history")
+    assert "timeout = 9" in agent.text

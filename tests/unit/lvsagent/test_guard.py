@@ -193,6 +193,13 @@ def test_the_other_directors_heartbeat_is_missed_after_three_seconds_on_end(stat
     assert went_back(send(guard, Look(peer=state), 7)) == "the other director's heartbeat is not heard any more"
 
 
+def test_a_pulse_that_has_only_begun_to_listen_is_given_the_dead_time() -> None:
+    guard = guarded(Baseline(heartbeat=True, deadtime_s=18))
+    assert not went_back(send(guard, Look(peer="waiting"), 1))
+    assert not went_back(send(guard, Look(peer="waiting"), 18))
+    assert went_back(send(guard, Look(peer="waiting"), 19))
+
+
 @pytest.mark.parametrize(("before", "state"), [(False, "dead"), (True, "none"), (True, "unknown"), (True, "alive")])
 def test_a_heartbeat_that_was_not_heard_before_or_is_not_wanted_is_not_missed(before: bool, state: str) -> None:
     guard = guarded(Baseline(heartbeat=before))
