@@ -23,6 +23,7 @@ from lvsagent.wire import (
     ConflictInfo,
     DiagnosticInfo,
     Events,
+    Explanation,
     FailoverRequest,
     GuardInfo,
     GuardRequest,
@@ -173,6 +174,10 @@ class Agent(Protocol):
     def events(self, *, limit: int = 20, before: int = 0) -> Events: ...
 
     def checks(self, *, virtual: str = "", page: int = 1, per_page: int = 50) -> Checks: ...
+
+    def explain(self, key: str) -> Explanation:
+        """A check and its last results, newest first.  Raises AgentRefused when there is no such check."""
+        ...
 
     def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW.  Raises StaleConfig when ``request.etag`` is not the file's."""
@@ -372,6 +377,10 @@ class AgentClient:
     def checks(self, *, virtual: str = "", page: int = 1, per_page: int = 50) -> Checks:
         """A page of checks with their last results."""
         return _decoded(self._call("GET", "/v1/checks" + _query({"virtual": virtual, "page": page, "per_page": per_page})), Checks)
+
+    def explain(self, key: str) -> Explanation:
+        """A check and its last results, newest first."""
+        return _decoded(self._call("GET", f"/v1/checks/{quote(_shown(key), safe='')}/results"), Explanation)
 
     def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW; waits for the slowest real server."""

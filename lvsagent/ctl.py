@@ -94,6 +94,8 @@ def _reading_commands(commands: Any) -> None:
     events.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default: %(default)s)")
     checks = _add(commands, "checks", _checks, "every health check and its last result")
     checks.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only those of the virtual server of that name")
+    explain = _add(commands, "explain", _explain, "why a real server is in or out: its check's last results")
+    explain.add_argument("server", metavar="SERVER", help="VIRTUAL/SERVER, or a server's name or address")
     config = _add(commands, "config", _config, "print lvs.cf as it stands")
     config.add_argument("--previous", action="store_true", help="as it stood before the last accepted change")
     routing = _add(commands, "table", _table, "print the routing table as ipvsadm does")
@@ -310,6 +312,12 @@ def _checks(arguments: argparse.Namespace) -> int:
         checks += more
     _print(arguments, lambda: {"checks": msgspec.to_builtins(checks)}, lambda: ctl_text.checks_text(checks))
     return OK
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from lvsagent.ctl_explain import explain  # noqa: PLC0415
+
+    return explain(arguments, _agent(arguments))
 
 
 def _config(arguments: argparse.Namespace) -> int:

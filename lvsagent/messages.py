@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from lvsagent.core.health import CheckSpec
-from lvsagent.wire import AddressState, CheckInfo, HeartbeatLinkInfo, PeerInfo, ProcessInfo
+from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -153,6 +153,8 @@ class NannyConfigure(Message, frozen=True):
     checks: list[CheckSpec]
     known: dict[str, str] = {}
     """Health that lvsd remembers by check key (``up``, ``down``), so that a restarted nanny starts where the last one ended."""
+    brake_s: float = 0
+    """How long the mass-failure brake holds (0: there is none)."""
 
 
 class NannyTrial(Message, frozen=True):
@@ -160,6 +162,13 @@ class NannyTrial(Message, frozen=True):
 
     id: int
     checks: list[CheckSpec]
+
+
+class NannyExplain(Message, frozen=True):
+    """Tell the last results of this check."""
+
+    id: int
+    key: str
 
 
 # --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
@@ -179,6 +188,10 @@ class TrialOutcome(Message, frozen=True):
     duration_s: float
     reason: str
     reply: bytes
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    first_byte_s: float = 0.0
+    warning: str = ""
 
 
 class NannyTrialDone(Message, frozen=True):
@@ -188,8 +201,15 @@ class NannyTrialDone(Message, frozen=True):
     outcomes: list[TrialOutcome]
 
 
+class NannyExplained(Message, frozen=True):
+    """The answer to a NannyExplain, newest first; empty for a check that has not run."""
+
+    id: int
+    results: list[CheckResult]
+
+
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyTrial
-FromNanny = NannyReport | NannyTrialDone
+ToNanny = NannyConfigure | NannyTrial | NannyExplain
+FromNanny = NannyReport | NannyTrialDone | NannyExplained
 FromSupervisor = SupervisorState

@@ -173,6 +173,35 @@ class Checker(Protocol):
         ...
 
 
+@runtime_checkable
+class QuickChecker(Checker, Protocol):
+    """A checker that can run many simple checks at once, without a task for each."""
+
+    def quick(self, done: Callable[[list[tuple[int, Outcome]]], None]) -> QuickChecks:
+        """Get ready; ``done`` is called with the runs that have ended, never from within ``begin``."""
+        ...
+
+
+class QuickChecks(Protocol):
+    """Checks under way, each named by the number of its run."""
+
+    def takes(self, spec: CheckSpec) -> bool:
+        """Whether this check is simple enough."""
+        ...
+
+    def begin(self, spec: CheckSpec, run: int) -> None:
+        """Start it.  Never raises for anything a real server does."""
+        ...
+
+    def cancel(self, run: int) -> bool:
+        """Nobody wants its outcome any more.  False when there is no such run."""
+        ...
+
+    def close(self) -> None:
+        """End all; nothing is told any more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
     """lvs.cf as bytes, with its ETag (sha256, hex).  ``data`` is ``b""`` and ``exists`` false when there is none."""

@@ -71,17 +71,20 @@ class Number:
 
 @dataclass(frozen=True)
 class Seconds:
-    """A duration that may have decimals (``0.1``), more than ``above`` seconds."""
+    """A duration that may have decimals (``0.1``), more than ``above`` seconds.  ``blank``: what an empty field means, if anything."""
 
     above: float = 0.0
     high: float = 86400.0
+    blank: float | None = None
 
     def show(self, value: float) -> str:
-        return f"{value:.10g}"
+        return "" if value == self.blank else f"{value:.10g}"
 
     def parse(self, text: str) -> float:
         text = text.strip()
         if not text:
+            if self.blank is not None:
+                return self.blank
             raise Rejected("A number of seconds is needed here.")
         if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", text, re.ASCII):
             raise Rejected(f"{text} is not a number of seconds: digits with a decimal point, such as 6 or 0.5.")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.lvscf.model import NO_ADDRESS, CheckKind, Forwarding, Protocol, ReservationConflictAction, Scheduler, ServiceKind
+from app.lvscf.model import NO_ADDRESS, CheckKind, DnsRecord, Forwarding, Protocol, ReservationConflictAction, Scheduler, ServiceKind
 
 
 class Level(StrEnum):
@@ -181,6 +181,8 @@ _GLOBAL = (
             meaning="Kept for Piranha."),
     Keyword(name="sync", level=G, type=T.BOOLEAN, default=False, effect=F.KEPT,
             meaning="Kept for Piranha."),
+    Keyword(name="mass_failure_hold", level=G, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,
+            meaning="How long servers stay in service when most servers of several services fail at once; 0 is off."),
     Keyword(name="virtual_mac", level=G, type=T.BOOLEAN, default=False, version=OURS, in_use=False, effect=F.ADDRESSES,
             meaning="Give the virtual addresses a hardware address of their own that both directors share."),
     Keyword(name="preempt", level=G, type=T.BOOLEAN, default=False, version=OURS, in_use=False, effect=F.HEARTBEAT,
@@ -242,12 +244,18 @@ _BLOCK = (
             meaning="The kind of check; auto follows send, expect, send_program and port as Piranha does."),
     Keyword(name="check_port", level=B, type=T.PORT_NUMBER, default=0, version=OURS, range=PORTS_AND_NONE, effect=F.CHECKS,
             meaning="The port to check; 0 is the real server's own."),
-    Keyword(name="check_path", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The path that an HTTP check asks for."),
-    Keyword(name="check_host", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The host name that a check asks for."),
-    Keyword(name="check_status", level=B, type=T.STRING, default=None, version=OURS, in_use=False, effect=F.CHECKS,
-            meaning="The status codes that an HTTP check accepts, such as 200 or 200-299."),
+    Keyword(name="check_path", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The path that an HTTP check asks for. Absent: /."),
+    Keyword(name="check_host", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The name that a check asks for: HTTP's Host, TLS's server name, that of a DNS query, the one said in SMTP's EHLO."),
+    Keyword(name="check_status", level=B, type=T.STRING, default=None, version=OURS, effect=F.CHECKS,
+            meaning="The status codes that an HTTP check accepts, such as 200 or 200-299,301. Absent: 200-399."),
+    Keyword(name="check_record", level=B, type=T.WORD, words=DnsRecord, default=DnsRecord.A, version=OURS, effect=F.CHECKS,
+            meaning="The type of record that a DNS check asks for."),
+    Keyword(name="check_verify", level=B, type=T.BOOLEAN, default=False, version=OURS, effect=F.CHECKS,
+            meaning="A TLS check accepts only a certificate that this director trusts, for check_host or for the server's address."),
+    Keyword(name="check_cert_days", level=B, type=T.INTEGER, default=14, version=OURS, range=Range(None, (0, 3650)), effect=F.CHECKS,
+            meaning="A TLS check warns when the certificate ends in fewer days; 0 never. It takes no server out."),
     Keyword(name="check_interval", level=B, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,
             meaning="The interval between two checks; 0 is timeout's."),
     Keyword(name="check_timeout", level=B, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,
@@ -256,8 +264,10 @@ _BLOCK = (
             meaning="Good checks in a row that bring a server back; 0 follows reentry."),
     Keyword(name="fall", level=B, type=T.INTEGER, default=0, version=OURS, range=COUNTS, effect=F.CHECKS,
             meaning="Failed checks in a row that take a server out; 0 is one."),
-    Keyword(name="slow_start", level=B, type=T.SECONDS, default=0, version=OURS, in_use=False, range=Range(None, (0, 86400)),
-            effect=F.TABLE,
+    Keyword(name="hold_down", level=B, type=T.DECIMAL, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.CHECKS,
+            meaning="How long a server that fails for the second time stays out whatever it answers; each further time twice as long, "
+                    "up to 64 times. 0 is off."),
+    Keyword(name="slow_start", level=B, type=T.SECONDS, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.TABLE,
             meaning="How long a server that came back takes to reach its full weight; 0 is off."),
     Keyword(name="quorum", level=B, type=T.INTEGER, default=0, version=OURS, in_use=False, range=Range(None, (0, 65535)), effect=F.TABLE,
             meaning="How many real servers must be up for the service to count as up; 0 is one."),

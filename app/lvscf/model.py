@@ -80,6 +80,20 @@ class CheckKind(StrEnum):
     AGENT = "agent"
 
 
+class DnsRecord(StrEnum):
+    """``check_record``: the type of a DNS check's query."""
+
+    A = "A"
+    AAAA = "AAAA"
+    CNAME = "CNAME"
+    MX = "MX"
+    NS = "NS"
+    PTR = "PTR"
+    SOA = "SOA"
+    SRV = "SRV"
+    TXT = "TXT"
+
+
 @dataclass(frozen=True, slots=True)
 class HostDevice:
     """``HOST DEVICE``, as in ``address = 192.0.2.100 eth1:1``: an address and the interface (alias) it lives on."""
@@ -131,6 +145,7 @@ class GlobalSettings:
     inactive_cmd: str | None = None
     ipvsadm: str = "/sbin/ipvsadm"
     sync: bool = False
+    mass_failure_hold: float = 0
     virtual_mac: bool = False
     preempt: bool = False
     preempt_delay: float = 0
@@ -193,10 +208,14 @@ class Block:
     check_path: str | None = None
     check_host: str | None = None
     check_status: str | None = None
+    check_record: DnsRecord = DnsRecord.A
+    check_verify: bool = False
+    check_cert_days: int = 14
     check_interval: float = 0
     check_timeout: float = 0
     rise: int = 0
     fall: int = 0
+    hold_down: float = 0
     slow_start: int = 0
     quorum: int = 0
     one_packet: bool = False

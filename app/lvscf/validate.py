@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from app.lvscf.check_rules import check_findings
 from app.lvscf.diagnostics import Diagnostic, Problem, diagnostic, shown
 from app.lvscf.document import Document
 from app.lvscf.escapes import decode_escapes, unknown_escapes
@@ -217,6 +218,8 @@ class _Validation:
         self._texts(block)
 
     def _check(self, block: Block) -> None:
+        for code, keyword, message in check_findings(block):
+            self._say(block.key, [keyword], code, message)
         automatic = block.check is CheckKind.AUTO
         if block.protocol is Protocol.UDP and automatic and block.expect is None and block.send_program is None:
             text = "UDP does not say whether anyone listens: without expect or send_program these servers cannot be checked"

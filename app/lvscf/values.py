@@ -26,6 +26,13 @@ _DECIMAL = re.compile(r"[ \t]*[+-]?(?:[0-9]+\.[0-9]*|\.[0-9]+)")
 
 _STATUS_CODES = re.compile(r"[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?(?:,[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?)*")
 
+_CHECKED_BY = {
+    "check_status": (_STATUS_CODES, "a list such as 200,204 or 200-299"),
+    "check_path": (re.compile(r"/[!-~]*"), "a path such as /health, printable ASCII without blanks"),
+    "check_host": (re.compile(r"[A-Za-z0-9_.:-]{1,255}"), "a host name or an address"),
+}
+"""Strings with a form of their own."""
+
 
 class Interpretation(NamedTuple):
     """What a value means.  ``used`` is false when it is in error and the directive's default (or an earlier line) counts instead."""
@@ -164,8 +171,10 @@ def _string(keyword: Keyword, args: Sequence[str], notes: Notes) -> str:
                 raise _BadValue(
                     "bad-word", f"scheduler_flags knows {', '.join(SCHEDULER_FLAGS)}, and {shown(flag) or 'nothing'} is not one of them"
                 )
-    elif keyword.name == "check_status" and not _STATUS_CODES.fullmatch(text):
-        raise _BadValue("bad-word", f"check_status is a list such as 200,204 or 200-299, and {shown(text) or 'nothing'} is not")
+    elif keyword.name in _CHECKED_BY:
+        pattern, wanted = _CHECKED_BY[keyword.name]
+        if not pattern.fullmatch(text):
+            raise _BadValue("bad-word", f"{keyword.name} is {wanted}, and {shown(text) or 'nothing'} is not")
     return text
 
 

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from app.editing import Basis
 from app.errors import explain
+from app.forms.check_kinds import written
 from app.forms.monitoring_scripts import BLANKING, MonitoringScriptsForm
 from app.forms.values import legible
 from app.frame import agent_down, services
@@ -17,10 +18,13 @@ from app.views.converters import understand_names
 from app.views.review import NO_NOTES, Notes, Screen, basis_now, decide, open_form, page
 from app.views.virtual_server import Opened, block_key, opened
 from lvsagent.client import AgentError, StaleConfig
-from lvsagent.wire import CheckInfo, TrialReport, TrialRequest
+from lvsagent.wire import CheckInfo, Explanation, TrialReport, TrialRequest
 
 blueprint = Blueprint("monitoring_scripts", __name__)
 understand_names(blueprint)
+
+MOST_CHECKS = 100
+"""Checks of one virtual server that are listed; all of them are on CONTROL/MONITORING."""
 
 
 @blueprint.route("/virtual-servers/<name:server>/monitoring-scripts", methods=["GET", "POST"])
@@ -70,6 +74,7 @@ def _trial(basis: Basis, server: Ref, form: MonitoringScriptsForm) -> TrialReque
         expect=one.expect,
         use_regex=one.use_regex,
         send_program=one.send_program,
+        changes=written(one),
     )
 
 
@@ -87,7 +92,9 @@ def _why_not(error: Exception) -> tuple[str, int]:
 
 def _page(basis: Basis, server: Ref, form: MonitoringScriptsForm, notes: Notes, report: TrialReport | None = None) -> str:
     vs = opened(basis, server)
-    return page("monitoring_scripts/edit.html", notes, basis, form=form, vs=vs, report=report, checks=_checks(vs))
+    checks = _checks(vs)
+    results = _explained(checks, request.args.get("results", "")) if request.method == "GET" else None
+    return page("monitoring_scripts/edit.html", notes, basis, form=form, vs=vs, report=report, checks=checks, results=results)
 
 
 def _checks(vs: Opened) -> list[CheckInfo]:
@@ -95,6 +102,16 @@ def _checks(vs: Opened) -> list[CheckInfo]:
     if agent_down() or not vs.one.active:
         return []
     try:
-        return services().agent.checks(virtual=vs.ref.name, per_page=5).checks
+        return services().agent.checks(virtual=vs.ref.name, per_page=MOST_CHECKS).checks
     except AgentError:
         return []
+
+
+def _explained(checks: list[CheckInfo], key: str) -> Explanation | str | None:
+    """The last results of one of these checks, or why they cannot be had."""
+    if not any(check.key == key for check in checks):
+        return None
+    try:
+        return services().agent.explain(key)
+    except AgentError as error:
+        return f"The last results cannot be shown: {explain(error).words}"

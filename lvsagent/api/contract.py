@@ -16,6 +16,7 @@ from lvsagent.wire import (
     ConflictInfo,
     DiagnosticInfo,
     Events,
+    Explanation,
     FailoverRequest,
     GuardInfo,
     GuardRequest,
@@ -100,6 +101,8 @@ class Service(Protocol):
     def events(self, limit: int, before: int) -> Events: ...
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks: ...
+
+    async def explain(self, key: str) -> Explanation: ...
 
     async def trial(self, request: TrialRequest) -> TrialReport: ...
 

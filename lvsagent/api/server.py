@@ -163,6 +163,7 @@ class ApiServer:
             web.get("/v1/state", self._get_state),
             web.get("/v1/events", self._get_events),
             web.get("/v1/checks", self._get_checks),
+            web.get("/v1/checks/{key:.+}/results", self._get_results),
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
             web.post("/v1/failover", self._post_failover),
@@ -246,6 +247,9 @@ class ApiServer:
     async def _get_checks(self, request: web.Request) -> web.Response:
         page, per_page = _number(request, "page", 1), _number(request, "per_page", 50)
         return _json(200, self._service.checks(request.query.get("virtual", ""), page, per_page))
+
+    async def _get_results(self, request: web.Request) -> web.Response:
+        return _json(200, await self._service.explain(request.match_info["key"]))
 
     async def _post_trial(self, request: web.Request) -> web.Response:
         return _json(200, await self._service.trial(await _decoded(request, TrialRequest)))

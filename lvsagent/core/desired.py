@@ -31,6 +31,7 @@ from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
+from lvsagent.core.weights import WHOLE, Sides, part_of
 
 NO_TIMEOUTS = Timeouts()
 """lvs.cf leaves them to the kernel."""
@@ -134,8 +135,10 @@ def expand(config: Config, resolve: Resolve) -> Expansion:
 def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
     """The entry wanted for ``pool``.
 
-    ``health``: up or down by check key, absent when not known.  ``have``: what the data plane holds for it now, if anything.
+    ``health``: up or down by check key, absent when not known; ``Sides`` also say how much of its weight each has.  ``have``: what the data
+    plane holds for it now, if anything.
     """
+    share = health.share if isinstance(health, Sides) else _whole
     present: Mapping[ServerKey, Server] = have.servers if have else {}
     servers: dict[ServerKey, Server] = {}
     open_ones = waiting = False
@@ -143,7 +146,7 @@ def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
         up = health.get(member.check) if member.checked else True
         now = present.get(member.key)
         if up:
-            servers[member.key] = member.server
+            servers[member.key] = replace(member.server, weight=part_of(member.server.weight, share(member.check)))
         elif up is False:
             if pool.quiesce:
                 servers[member.key] = replace(member.server, weight=0)
@@ -160,6 +163,10 @@ def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
     if pool.sorry and not open_ones and (not waiting or pool.sorry[0] in present):
         servers[pool.sorry[0]] = pool.sorry[1]
     return Entry(pool.service, servers)
+
+
+def _whole(_check: str) -> float:
+    return WHOLE
 
 
 def decide_all(expansion: Expansion, health: Mapping[str, bool], have: Table) -> dict[ServiceKey, Entry]:

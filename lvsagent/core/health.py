@@ -10,7 +10,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from lvsagent.core.brake import Brake
+from lvsagent.core.check_spec import CheckSpec, Details, Method, Outcome, describe, escaped, shown
+from lvsagent.core.flapping import GOOD, Record, after_failure
 from lvsagent.core.schedule import Schedule, first_start
+
+__all__ = [
+    "Cancel",
+    "CheckSpec",
+    "CheckStatus",
+    "Command",
+    "Configure",
+    "Details",
+    "Event",
+    "Finished",
+    "HealthMachine",
+    "HealthState",
+    "Log",
+    "Method",
+    "Outcome",
+    "Report",
+    "Start",
+    "TimePassed",
+    "describe",
+    "escaped",
+    "same_question",
+    "settle",
+    "shown",
+]
 
 
 class HealthState(StrEnum):
@@ -23,99 +50,8 @@ class HealthState(StrEnum):
     FALLING = "falling"
 
 
-class Method(StrEnum):
-    """What a check really does; Piranha's own four."""
-
-    CONNECT = "connect"
-    SEND_EXPECT = "send_expect"
-    PROGRAM = "program"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckSpec:
-    """One check of one real server.
-
-    ``key`` is ``VIRTUAL/SERVER`` (made unique where names repeat).  ``send`` is the decoded bytes, ``expect`` those of the prefix
-    (``*`` matches any byte) or, with ``use_regex``, of a POSIX extended regex.  ``program`` is the argv after ``%h`` and ``%p``.
-    All durations are seconds.  ``rise``: successes needed to come back; ``fall``: failures needed to leave.
-    """
-
-    key: str
-    address: str
-    port: int
-    protocol: str
-    method: Method
-    send: bytes = b""
-    expect: bytes | None = None
-    use_regex: bool = False
-    program: tuple[str, ...] = ()
-    interval_s: float = 10
-    timeout_s: float = 10
-    rise: int = 18
-    fall: int = 1
-
-    @property
-    def target(self) -> str:
-        """``IP:PORT`` as log lines and screens show it."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one run of a check found.  ``reason`` is in words ("connection refused"); ``reply`` at most 1 KiB of what came back.
-
-    ``conclusive`` false: the director could not ask (no free socket, no SCTP in its kernel), which says nothing about the server.
-    ``connect_timed_out``: no connection within the limit, which Piranha logged in its own words.
-    """
-
-    ok: bool
-    duration_s: float
-    reason: str = ""
-    reply: bytes = b""
-    conclusive: bool = True
-    connect_timed_out: bool = False
-
-
-# --- words ---------------------------------------------------------------------------------------------------------------------
-
-SHOWN_CHARACTERS = 60
 SLEPT_S = 5.0
 """A check that could have started for so long, and did not: nobody was there to start it."""
-_ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
-
-
-def escaped(data: bytes) -> str:
-    """Bytes from lvs.cf or from a real server as one harmless line: printable UTF-8 as it is, the rest in lvs.cf's escapes or ``\\xNN``."""
-    text = data.decode("utf-8", "surrogateescape")
-    return "".join(_ESCAPES.get(character) or (character if character.isprintable() else _hexadecimal(character)) for character in text)
-
-
-def _hexadecimal(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def shown(data: bytes) -> str:
-    """The first characters of what is sent, expected or received; trailing line ends are left out."""
-    text = escaped(data[: 4 * SHOWN_CHARACTERS].rstrip(b"\r\n") or data[:SHOWN_CHARACTERS])
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def describe(spec: CheckSpec) -> str:
-    """What a check really does (``sends GET / HTTP/1.0, expects HTTP``): the one source for every screen and log."""
-    if spec.method is Method.NONE:
-        return "nothing to check: counts as up"
-    if spec.method is Method.CONNECT:
-        return "connects"
-    steps = []
-    if spec.method is Method.PROGRAM:
-        steps.append("runs " + " ".join(escaped(argument.encode("utf-8", "surrogateescape")) for argument in spec.program))
-    elif spec.send:
-        steps.append(f"sends {shown(spec.send)}")
-    if spec.expect is not None:
-        steps.append(f"expects {'a match of ' if spec.use_regex else ''}{shown(spec.expect)}")
-    return ", ".join(steps) or "connects"
-
 
 # --- events and commands -------------------------------------------------------------------------------------------------------
 
@@ -126,6 +62,8 @@ class Configure:
 
     checks: tuple[CheckSpec, ...]
     known: Mapping[str, str] = field(default_factory=dict)
+    brake_s: float = 0
+    """How long the mass-failure brake holds (0: there is none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +120,9 @@ Command = Start | Cancel | Report | Log
 class CheckStatus:
     """A check as it stands.  Times are on the clock the machine is driven with; ``last_at`` and ``next_at`` None: never, not planned.
 
-    ``successes`` and ``failures`` are those in a row: one of them is always 0.
+    ``successes`` and ``failures`` are those in a row: one of them is always 0.  ``warning`` and ``share_percent`` are the last outcome's,
+    ``up_since`` is when the server last came into service.  ``record`` tells how often it failed lately and until when it is held down.
+    ``kept_until``: it has failed, and the mass-failure brake keeps it in service until then (0: no).
     """
 
     spec: CheckSpec
@@ -194,6 +134,11 @@ class CheckStatus:
     next_at: float | None = None
     successes: int = 0
     failures: int = 0
+    warning: str = ""
+    share_percent: int = 100
+    up_since: float = 0.0
+    record: Record = GOOD
+    kept_until: float = 0.0
 
 
 # --- what ----------------------------------------------------------------------------------------------------------------------
@@ -220,7 +165,14 @@ def same_question(one: CheckSpec, other: CheckSpec) -> bool:
         timeout_s=one.timeout_s,
         rise=one.rise,
         fall=one.fall,
+        hold_down_s=one.hold_down_s,
+        slow_start_s=one.slow_start_s,
     )
+
+
+IN_SERVICE = (HealthState.UP, HealthState.FALLING)
+FAST_AGAIN_S = 1.0
+"""A server that has just failed, and may fail more often than once, is asked again this soon."""
 
 
 @dataclass(slots=True)
@@ -243,6 +195,7 @@ class HealthMachine:
         self._schedule = Schedule()
         self._running = 0
         self._runs = itertools.count(1)
+        self._brake = Brake()
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from ``event`` at ``now`` (monotonic seconds)."""
@@ -279,6 +232,9 @@ class HealthMachine:
 
     def _configure(self, event: Configure, now: float) -> list[Command]:
         wanted = {spec.key: spec for spec in event.checks}
+        self._brake.hold_s = event.brake_s
+        if event.brake_s <= 0:
+            self._brake.release()
         commands: list[Command] = []
         for key in [key for key in self._checks if key not in wanted]:
             commands += self._drop(key)
@@ -307,15 +263,20 @@ class HealthMachine:
     def _add(self, spec: CheckSpec, known: HealthState, now: float, beside: int) -> list[Command]:
         if spec.method is Method.NONE:
             self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason=describe(spec)))
+            self._brake.moved(spec.key, into=True)
             return [Report(spec.key, urgent=True)]
         reason = "" if known is HealthState.UNKNOWN else "as before the restart"
         self._checks[spec.key] = _Check(CheckStatus(spec, known, now, reason=reason))
+        if known in IN_SERVICE:
+            self._brake.moved(spec.key, into=True)
         self._schedule.set(spec.key, first_start(spec.key, now, spec.interval_s, beside))
         return [Report(spec.key, urgent=True)]
 
     def _drop(self, key: str) -> list[Command]:
         check = self._checks.pop(key, None)
         self._schedule.remove(key)
+        if check is not None and check.status.state in IN_SERVICE:
+            self._brake.moved(key, into=False)
         if check is None or not check.running:
             return []
         self._running -= 1
@@ -349,11 +310,46 @@ class HealthMachine:
         check.running = False
         self._running -= 1
         spec = check.status.spec
-        self._schedule.set(event.key, max(check.due + spec.interval_s, now))
         before, after = check.status, _record(check.status, event.outcome, now)
+        kept: list[Command] = []
+        if before.state in IN_SERVICE and after.state is HealthState.DOWN and self._brake.on(now):
+            after = _kept(after, self._brake.until, before.since if before.kept_until else now)
         check.status = after
+        if (before.state in IN_SERVICE) is not (after.state in IN_SERVICE):
+            self._brake.moved(event.key, into=after.state in IN_SERVICE)
+            if before.state in IN_SERVICE and not before.kept_until:
+                kept = self._keep(self._brake.failed(event.key, now, spec.interval_s), now)
+        self._schedule.set(event.key, _next(check, event.outcome, now))
         changed = before.state is not after.state
-        return [*_log_lines(before, after, event.outcome), Report(event.key, urgent=changed), *self._start_due(now)]
+        lines = _log_lines(before, check.status, event.outcome)
+        return [*lines, *kept, Report(event.key, urgent=changed), *self._start_due(now)]
+
+    def _keep(self, keys: tuple[str, ...], now: float) -> list[Command]:
+        """Most servers of several services have failed at once: bring them back, and tell."""
+        if not keys:
+            return []
+        words = f"{len(keys)} real servers failed at once: they are kept in service for {self._brake.hold_s:g} s"
+        commands: list[Command] = [Log(f"mass-failure brake: {words}", warning=True)]
+        for key in keys:
+            check = self._checks.get(key)
+            if check is not None and check.status.state not in IN_SERVICE:
+                check.status = _kept(check.status, self._brake.until, now)
+                self._brake.moved(key, into=True)
+                commands.append(Report(key, urgent=True))
+        return commands
+
+
+def _kept(status: CheckStatus, until: float, since: float) -> CheckStatus:
+    """A server that has failed and stays in service all the same, which is not held against it."""
+    return replace(status, state=HealthState.FALLING, since=since, kept_until=until, record=GOOD)
+
+
+def _next(check: _Check, outcome: Outcome, now: float) -> float:
+    """When to ask again: sooner when the first of several failures is to be made sure of."""
+    spec = check.status.spec
+    again = max(check.due + spec.interval_s, now)
+    unsure = check.status.state is HealthState.FALLING and not check.status.kept_until and outcome.conclusive
+    return min(again, now + FAST_AGAIN_S) if unsure else again
 
 
 def _remembered(word: str) -> HealthState:
@@ -368,15 +364,25 @@ def _record(status: CheckStatus, outcome: Outcome, now: float) -> CheckStatus:
     successes = status.successes + 1 if outcome.ok else 0
     failures = 0 if outcome.ok else status.failures + 1
     state = settle(status.state, ok=outcome.ok, in_a_row=successes or failures, spec=status.spec)
+    record, reason = status.record, outcome.reason
+    if state is HealthState.UP and now < record.held_until:
+        state, reason = HealthState.RISING, "answers again, and is held down because it has failed so often"
+    elif state is HealthState.DOWN and status.state in IN_SERVICE:
+        record = after_failure(record, now=now, up_for_s=now - status.up_since, first_s=status.spec.hold_down_s)
     return replace(
         status,
         state=state,
         since=status.since if state is status.state else now,
-        reason=outcome.reason,
+        reason=reason,
         last_at=now,
         last_duration_s=outcome.duration_s,
         successes=successes,
         failures=failures,
+        warning=outcome.warning,
+        share_percent=outcome.share_percent if outcome.ok else status.share_percent,
+        up_since=now if state in IN_SERVICE and status.state not in IN_SERVICE else status.up_since,
+        record=record,
+        kept_until=0.0 if outcome.ok else status.kept_until,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lvsagent.core.health import CheckSpec, HealthState, describe
+from lvsagent.core.weights import Sides
 from lvsagent.wire import CheckInfo
 
 SIDES = {
@@ -54,7 +55,8 @@ class HealthBook:
         self._infos: dict[str, CheckInfo] = {}
         self._remembered = self._load()
         self._changed = False
-        self.sides: dict[str, bool] = {}
+        self._notable: dict[str, None] = {}
+        self.sides = Sides()
 
     def configure(self, checks: Sequence[CheckSpec]) -> None:
         """Take over a new set of checks.  A server that moved to another address or port is a new one: nothing is known of it."""
@@ -78,9 +80,18 @@ class HealthBook:
             if spec is None or info.target != spec.target:
                 continue  # said before nanny heard of the newest configuration
             self._infos[info.key] = info
+            self.sides.want(info.key, info.share_percent)
+            if info.warning or info.kept_until:
+                self._notable[info.key] = None
+            else:
+                self._notable.pop(info.key, None)
             side = SIDES.get(HealthState(info.state)) if info.state in set(HealthState) else None
             if side is None or self.sides.get(info.key) is side:
                 continue
+            if side and info.key in self.sides:
+                self.sides.start_slowly(info.key, spec.slow_start_s)
+            elif not side:
+                self.sides.forget(info.key)
             changes.append(Change(spec, side, info.key not in self.sides, info.reason, info.last_duration_s))
             self.sides[info.key] = side
             self._changed = True
@@ -95,10 +106,10 @@ class HealthBook:
         """Whether every check has run at least once since lvsd started."""
         return all(key in self._infos and self._infos[key].last_at for key in self._specs)
 
-    def sides_for(self, checks: Iterable[CheckSpec]) -> dict[str, bool]:
+    def sides_for(self, checks: Iterable[CheckSpec]) -> Sides:
         """What would be known after ``configure(checks)``: the sides of servers that stay where they are."""
         known = ((spec, self._specs.get(spec.key)) for spec in checks if spec.key in self.sides)
-        return {new.key: self.sides[new.key] for new, old in known if old and (old.address, old.port) == (new.address, new.port)}
+        return self.sides.part(new.key for new, old in known if old and (old.address, old.port) == (new.address, new.port))
 
     def info(self, key: str) -> CheckInfo | None:
         """The last report of a check, or what is remembered of it; ``None`` when there is no such check."""
@@ -110,6 +121,10 @@ class HealthBook:
     def infos(self) -> list[CheckInfo]:
         """Every check, in the file's order."""
         return [self._infos.get(key) or self._silent(spec) for key, spec in self._specs.items()]
+
+    def notable(self) -> list[CheckInfo]:
+        """The checks with something to look after besides being up or down: looking at all of them would take too long for every page."""
+        return [self._infos[key] for key in self._notable]
 
     def known(self) -> dict[str, str]:
         """What a restarted nanny starts from."""
@@ -150,6 +165,8 @@ class HealthBook:
 
     def _forget(self, key: str) -> None:
         self._infos.pop(key, None)
+        self._notable.pop(key, None)
+        self.sides.forget(key)
         if self.sides.pop(key, None) is not None:
             self._changed = True
 

@@ -33,6 +33,7 @@ from lvsagent.core.table import (
     Table,
     Timeouts,
 )
+from lvsagent.core.weights import Sides
 from lvsagent.ports import AdapterError, DataPlaneInfo, Ipvs
 
 log = logging.getLogger(__name__)
@@ -114,11 +115,13 @@ class TableKeeper:
     async def reconcile(self) -> Outcome:
         """One whole pass: read, compare, repair."""
         async with self._lock:
+            self._follow_shares()
             return await self._guarded(asked=False)
 
     async def settle(self) -> Outcome:
         """Follow the health that changed since the last pass, touching nothing else.  Whatever is refused leads to a whole pass."""
         async with self._lock:
+            self._follow_shares()
             services, self._changed = self._changed, set()
             if not services or self.info is None:
                 return Outcome()
@@ -188,6 +191,13 @@ class TableKeeper:
     async def close(self) -> None:
         """Let go of the data plane as it is."""
         await self._plane.close()
+
+    def _follow_shares(self) -> None:
+        """Slow starts go on, and agents have spoken: their services are to be looked at."""
+        if isinstance(self._sides, Sides):
+            self._sides.advance(asyncio.get_running_loop().time())
+            moved, self._sides.moved = self._sides.moved, set()
+            self.touch(pool for key in moved if (pool := self.expansion.check_pool.get(key)))
 
     # --- inside --------------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from lvsagent.messages import (
     FromPulse,
     FromSupervisor,
     NannyConfigure,
+    NannyExplain,
+    NannyExplained,
     NannyReport,
     NannyTrial,
     NannyTrialDone,
@@ -32,9 +34,11 @@ from lvsagent.messages import (
     TrialOutcome,
 )
 from lvsagent.settings import AgentSettings
-from lvsagent.wire import CheckInfo, ProcessInfo
+from lvsagent.wire import CheckInfo, CheckResult, ProcessInfo
 
-TRIAL_GRACE_S = 3.0
+ANSWER_LIMIT_S = 3.0
+
+Answer = NannyTrialDone | NannyExplained
 
 
 class Supervisor:
@@ -118,48 +122,59 @@ class Nanny:
 
     def __init__(self, settings: AgentSettings, on_report: Callable[[list[CheckInfo]], None], known: Callable[[], dict[str, str]]) -> None:
         self._checks: Sequence[CheckSpec] | None = None
+        self._brake_s = 0.0
         self._on_report = on_report
         self._known = known
-        self._trials: dict[int, asyncio.Future[list[TrialOutcome]]] = {}
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._ids = itertools.count(1)
         self.channel = ChannelClient(
             settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
         )
 
-    def configure(self, checks: Sequence[CheckSpec]) -> None:
-        """Say which checks are wanted, now and at every new connection."""
-        if checks != self._checks:
-            self._checks = checks
+    def configure(self, checks: Sequence[CheckSpec], brake_s: float = 0.0) -> None:
+        """Say which checks are wanted and how long the mass-failure brake holds, now and at every new connection."""
+        if checks != self._checks or brake_s != self._brake_s:
+            self._checks, self._brake_s = checks, brake_s
             self._tell()
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
         """Run these checks once.  Raises Unavailable when nanny is not there, goes, or does not answer."""
+        limit_s = max(check.timeout_s for check in checks) + ANSWER_LIMIT_S
+        done = await self._ask(lambda number: NannyTrial(id=number, checks=list(checks)), limit_s, "nothing can be checked")
+        return done.outcomes if isinstance(done, NannyTrialDone) else []
+
+    async def explain(self, key: str) -> list[CheckResult]:
+        """The last results of this check, newest first.  Raises Unavailable."""
+        told = await self._ask(lambda number: NannyExplain(id=number, key=key), ANSWER_LIMIT_S, "nobody knows the last results")
+        return told.results if isinstance(told, NannyExplained) else []
+
+    async def _ask(self, question: Callable[[int], NannyTrial | NannyExplain], limit_s: float, without: str) -> Answer:
         number = next(self._ids)
-        answer: asyncio.Future[list[TrialOutcome]] = asyncio.get_running_loop().create_future()
-        self._trials[number] = answer
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
         try:
-            if not self.channel.send(NannyTrial(id=number, checks=list(checks))):
-                raise Unavailable("nanny is not running: nothing can be checked")
-            async with asyncio.timeout(max(check.timeout_s for check in checks) + TRIAL_GRACE_S):
+            if not self.channel.send(question(number)):
+                raise Unavailable(f"nanny is not running: {without}")
+            async with asyncio.timeout(limit_s):
                 return await answer
         except TimeoutError:
             raise Unavailable("nanny did not answer in time") from None
         finally:
-            del self._trials[number]
+            del self._asked[number]
 
     def _tell(self) -> None:
         if self._checks is not None:
-            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known()))
+            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known(), brake_s=self._brake_s))
 
-    def _heard(self, message: NannyReport | NannyTrialDone) -> None:
+    def _heard(self, message: NannyReport | Answer) -> None:
         if isinstance(message, NannyReport):
             self._on_report(message.checks)
             return
-        answer = self._trials.get(message.id)
+        answer = self._asked.get(message.id)
         if answer is not None and not answer.done():
-            answer.set_result(message.outcomes)
+            answer.set_result(message)
 
     def _lost(self) -> None:
-        for answer in self._trials.values():
+        for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(Unavailable("nanny has ended before it answered"))

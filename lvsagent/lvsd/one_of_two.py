@@ -80,7 +80,7 @@ class OneOfTwo:
             self._nanny.configure(())
             self._book.assume_up()
         else:
-            self._nanny.configure(checks)
+            self._nanny.configure(checks, float(max(self._running.config.globals.mass_failure_hold, 0)))
 
     def watch_services(self, now: float) -> None:
         """``service = fos``: the standby, as long as it hears the active one (its own network is whole), watches the services there.

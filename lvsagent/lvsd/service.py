@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvsagent.api.contract import Question, Unavailable, Write
+from lvsagent.api.contract import NotFound, Question, Unavailable, Write
 from lvsagent.core.ipvsadm_text import listing
 from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
@@ -16,6 +16,7 @@ from lvsagent.wire import (
     Checks,
     ConflictInfo,
     Events,
+    Explanation,
     FailoverRequest,
     GuardInfo,
     GuardRequest,
@@ -104,6 +105,13 @@ class LvsdService:
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:
         """A page of checks."""
         return self._snapshot.checks(virtual, page, per_page)
+
+    async def explain(self, key: str) -> Explanation:
+        """A check and its last results."""
+        info = self._director.book.info(key)
+        if info is None:
+            raise NotFound(f"there is no check {key}")
+        return Explanation(check=info, results=await self._director.nanny.explain(key))
 
     async def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW."""

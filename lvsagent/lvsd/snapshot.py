@@ -15,6 +15,7 @@ from lvsagent.api.contract import BadRequest, Question
 from lvsagent.core.desired import Member, Pool, clean
 from lvsagent.core.health import HealthState
 from lvsagent.core.table import ServiceKey
+from lvsagent.lvsd.check_alerts import check_alerts
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
 from lvsagent.lvsd.processes import Processes
@@ -240,6 +241,7 @@ class Snapshot:
         info = director.book.info(member.check) if member.checked else None
         state = info.state if info else HealthState.UP.value
         reason = info.reason if info else "there is nothing to check: it counts as up"
+        reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
             address=member.key.address,
@@ -327,6 +329,7 @@ class Snapshot:
         for problem in director.running.expansion.problems:
             subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
+        yield from check_alerts(director.book.notable())
         yield from self._neighbour_alerts()
         if director.history.problem:
             yield Alert(severity="error", code="history", message=director.history.problem)

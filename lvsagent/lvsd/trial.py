@@ -5,11 +5,14 @@ Owns making the checks and their answers in words.  Nothing it does reaches the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from app.lvscf import ip_of
+from app.lvscf import BY_LEVEL, Level, ip_of
 from app.lvscf.model import VirtualServer
-from lvsagent.api.contract import NotFound, Stale
+from app.lvscf.values import Interpretation, interpret
+from lvsagent.api.contract import BadRequest, NotFound, Stale
 from lvsagent.core.check_plan import check_spec
 from lvsagent.core.desired import clean
 from lvsagent.core.health import CheckSpec, Method, describe, escaped
@@ -20,6 +23,10 @@ from lvsagent.wire import TrialReport, TrialRequest, TrialResult
 
 LONGEST_S = 10.0
 SHOWN_BYTES = 1024
+CHANGEABLE = frozenset(
+    {"check", "check_port", "check_path", "check_host", "check_status", "check_record", "check_verify", "check_cert_days"}
+)
+"""Keywords that a trial may have as typed, besides those with a field of their own."""
 
 
 async def run_trial(director: Director, request: TrialRequest) -> TrialReport:
@@ -33,12 +40,33 @@ async def run_trial(director: Director, request: TrialRequest) -> TrialReport:
     virtual = next((one for one in configuration.config.virtual if clean(one.name) == name), None)
     if virtual is None:
         raise NotFound(f"there is no virtual server {name}")
-    typed = replace(virtual, send=request.send, expect=request.expect, use_regex=request.use_regex, send_program=request.send_program)
+    typed = replace(
+        virtual,
+        send=request.send,
+        expect=request.expect,
+        use_regex=request.use_regex,
+        send_program=request.send_program,
+        **_changes(request.changes),
+    )
     specs = _specs(director, typed)
     to_run = [spec for spec in specs if spec is not None and spec.method is not Method.NONE]
     outcomes = {outcome.key: outcome for outcome in await director.nanny.trial(to_run)} if to_run else {}
     pairs = zip(virtual.servers, specs, strict=True)
     return TrialReport(results=[_result(clean(server.name), spec, outcomes.get(spec.key) if spec else None) for server, spec in pairs])
+
+
+def _changes(typed: Mapping[str, str]) -> dict[str, Any]:
+    """The keywords' values; an empty text is the default.  Raises BadRequest."""
+    found: dict[str, Any] = {}
+    for name, text in typed.items():
+        keyword = BY_LEVEL[Level.BLOCK].get(name)
+        if keyword is None or name not in CHANGEABLE:
+            raise BadRequest(f"a trial cannot change {name}")
+        reading = interpret(keyword, [text]) if text else Interpretation(keyword.default)
+        if not reading.used:
+            raise BadRequest(reading.problems[-1].message)
+        found[name] = reading.value
+    return found
 
 
 def _specs(director: Director, virtual: VirtualServer) -> list[CheckSpec | None]:
@@ -69,6 +97,10 @@ def _result(server: str, spec: CheckSpec | None, outcome: TrialOutcome | None) -
         duration_s=outcome.duration_s,
         sent=clean(sent)[:SHOWN_BYTES],
         received=escaped(outcome.reply[:SHOWN_BYTES]),
+        connect_s=outcome.connect_s,
+        tls_s=outcome.tls_s,
+        first_byte_s=outcome.first_byte_s,
+        warning=outcome.warning,
     )
 
 

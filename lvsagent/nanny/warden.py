@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from lvsagent.core.check_history import CheckHistory, Result
 from lvsagent.core.health import (
     Cancel,
     CheckSpec,
@@ -26,14 +28,17 @@ from lvsagent.core.health import (
     Start,
     TimePassed,
     describe,
+    escaped,
 )
-from lvsagent.messages import NannyConfigure, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
-from lvsagent.ports import Checker, Clock
-from lvsagent.wire import CheckInfo
+from lvsagent.messages import NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
+from lvsagent.ports import Checker, Clock, QuickChecker
+from lvsagent.wire import CheckInfo, CheckResult
 
 REPORT_PAUSE_S = 0.5
 CHECKS_A_MESSAGE = 1000
 TRIALS_AT_ONCE = 500
+TOGETHER_S = 0.01
+"""Checks that are due within so short a time are started together: waking up costs more than a check."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,10 @@ class Warden:
         self._clock = clock
         self._say = say
         self._machine = HealthMachine(max_running=max_running)
+        self._history = CheckHistory()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._quick = checker.quick(self._ended) if isinstance(checker, QuickChecker) else None
+        self._quick_runs: dict[int, str] = {}
         self._trials: set[asyncio.Task[None]] = set()
         self._trial_places = asyncio.Semaphore(TRIALS_AT_ONCE)
         self._unsaid: dict[str, None] = {}
@@ -55,14 +63,18 @@ class Warden:
         self._report: asyncio.Handle | None = None
         self._report_at_once = False
 
-    def handle(self, message: NannyConfigure | NannyTrial) -> None:
+    def handle(self, message: NannyConfigure | NannyTrial | NannyExplain) -> None:
         """What lvsd says."""
+        if isinstance(message, NannyExplain):
+            self._say(NannyExplained(id=message.id, results=[check_result(one) for one in self._history.of(message.key)]))
+            return
         if isinstance(message, NannyTrial):
             task = asyncio.get_running_loop().create_task(self._try(message))
             self._trials.add(task)
             task.add_done_callback(self._trials.discard)
             return
-        self._step(Configure(tuple(message.checks), message.known))
+        self._step(Configure(tuple(message.checks), message.known, message.brake_s))
+        self._history.keep_only(self._machine.keys())
 
     def reports(self) -> Iterator[NannyReport]:
         """The whole state, for somebody who has just connected; at least one message."""
@@ -73,6 +85,8 @@ class Warden:
         for handle in (self._wake, self._report):
             if handle is not None:
                 handle.cancel()
+        if self._quick is not None:
+            self._quick.close()
         tasks = [*self._tasks.values(), *self._trials]
         for task in tasks:
             task.cancel()
@@ -87,8 +101,15 @@ class Warden:
 
     def _obey(self, command: Command) -> None:
         match command:
+            case Start(spec=spec, run=run) if self._quick is not None and self._quick.takes(spec):
+                self._quick_runs[run] = spec.key
+                self._quick.begin(spec, run)
             case Start(spec=spec, run=run):
                 self._tasks[run] = asyncio.get_running_loop().create_task(self._check(spec, run))
+            case Cancel(run=run) if run in self._quick_runs:
+                del self._quick_runs[run]
+                if self._quick is not None:
+                    self._quick.cancel(run)
             case Cancel(run=run):
                 self._tasks.pop(run).cancel()
             case Report(key=key, urgent=urgent):
@@ -103,8 +124,10 @@ class Warden:
             return
         if self._wake is not None:
             self._wake.cancel()
-        self._wake_at = at
-        self._wake = None if at is None else asyncio.get_running_loop().call_later(max(0.0, at - self._clock.now()), self._on_time)
+        self._wake_at, self._wake = at, None
+        if at is not None:
+            together = math.ceil(at / TOGETHER_S) * TOGETHER_S
+            self._wake = asyncio.get_running_loop().call_later(max(0.0, together - self._clock.now()), self._on_time)
 
     def _on_time(self) -> None:
         self._wake = self._wake_at = None
@@ -115,7 +138,20 @@ class Warden:
     async def _check(self, spec: CheckSpec, run: int) -> None:
         outcome = await self._outcome(spec)
         self._tasks.pop(run, None)
+        self._history.add(spec.key, self._clock.wall(), outcome)
         self._step(Finished(spec.key, run, outcome))
+
+    def _ended(self, outcomes: list[tuple[int, Outcome]]) -> None:
+        """Quick checks have ended."""
+        now, wall = self._clock.now(), self._clock.wall()
+        for run, outcome in outcomes:
+            key = self._quick_runs.pop(run, None)
+            if key is None:
+                continue
+            self._history.add(key, wall, outcome)
+            for command in self._machine.handle(Finished(key, run, outcome), now):
+                self._obey(command)
+        self._set_timer()
 
     async def _outcome(self, spec: CheckSpec) -> Outcome:
         try:
@@ -131,7 +167,17 @@ class Warden:
     async def _try_one(self, spec: CheckSpec) -> TrialOutcome:
         async with self._trial_places:
             outcome = await self._outcome(spec)
-        return TrialOutcome(key=spec.key, ok=outcome.ok, duration_s=outcome.duration_s, reason=outcome.reason, reply=outcome.reply)
+        return TrialOutcome(
+            key=spec.key,
+            ok=outcome.ok,
+            duration_s=outcome.duration_s,
+            reason=outcome.reason,
+            reply=outcome.reply,
+            connect_s=outcome.connect_s,
+            tls_s=outcome.tls_s,
+            first_byte_s=outcome.first_byte_s,
+            warning=outcome.warning,
+        )
 
     # --- reports -------------------------------------------------------------------------------------------------------------
 
@@ -173,4 +219,26 @@ def check_info(status: CheckStatus, now: float, wall: float) -> CheckInfo:
         next_in_s=0.0 if status.next_at is None else max(0.0, status.next_at - now),
         successes=status.successes,
         failures=status.failures,
+        warning=status.warning,
+        share_percent=status.share_percent,
+        held_until=status.record.held_until + wall if status.record.held_until > now else 0.0,
+        kept_until=status.kept_until + wall if status.kept_until else 0.0,
+    )
+
+
+def check_result(result: Result) -> CheckResult:
+    """A result for the screens; what came from the server as harmless text."""
+    outcome = result.outcome
+    return CheckResult(
+        at=result.at,
+        ok=outcome.ok,
+        duration_s=outcome.duration_s,
+        reason=outcome.reason,
+        received=escaped(outcome.reply),
+        conclusive=outcome.conclusive,
+        connect_s=outcome.connect_s,
+        tls_s=outcome.tls_s,
+        first_byte_s=outcome.first_byte_s,
+        warning=outcome.warning,
+        share_percent=outcome.share_percent,
     )

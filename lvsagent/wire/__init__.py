@@ -8,6 +8,7 @@ is seconds since the epoch.
 from __future__ import annotations
 
 from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.explain import CheckResult as CheckResult
 from lvsagent.wire.guard import GuardInfo as GuardInfo
 from lvsagent.wire.guard import GuardRequest as GuardRequest
 from lvsagent.wire.guard import TakeOutInfo as TakeOutInfo
@@ -130,7 +131,9 @@ class CountersInfo(Wire, frozen=True):
 class CheckInfo(Wire, frozen=True):
     """A check and its last result.  ``state``: unknown, up, down, rising, falling.
 
-    ``successes`` and ``failures`` are those in a row up to now: one of them is always 0.
+    ``successes`` and ``failures`` are those in a row up to now: one of them is always 0.  ``warning`` takes nobody out of service.
+    ``share_percent``: how much of its weight the server's agent asks for.  ``held_until``: out until then whatever it answers, since it
+    failed so often.  ``kept_until``: it fails, and the mass-failure brake keeps it in until then.  Both 0: no.
     """
 
     key: str
@@ -144,6 +147,10 @@ class CheckInfo(Wire, frozen=True):
     next_in_s: float = 0.0
     successes: int = 0
     failures: int = 0
+    warning: str = ""
+    share_percent: int = 100
+    held_until: float = 0.0
+    kept_until: float = 0.0
 
 
 class RealServerState(Wire, frozen=True):
@@ -373,10 +380,18 @@ class Checks(Wire, frozen=True):
     matching: int
 
 
+class Explanation(Wire, frozen=True):
+    """A check as it stands and its last results, newest first."""
+
+    check: CheckInfo
+    results: list[CheckResult]
+
+
 class TrialRequest(Wire, frozen=True):
     """TEST NOW: the check as typed, against every real server of ``virtual`` in the configuration given by ``etag``.
 
-    Text fields as in lvs.cf (escapes not decoded), ``None`` for an absent one.
+    Text fields as in lvs.cf (escapes not decoded), ``None`` for an absent one.  ``changes`` are other keywords of the check as lvs.cf would
+    write them (``check``, ``check_port``, ``check_path`` …); those left out are as in the configuration.
     """
 
     etag: str
@@ -385,6 +400,7 @@ class TrialRequest(Wire, frozen=True):
     expect: str | None
     use_regex: bool
     send_program: str | None
+    changes: dict[str, str] = {}
 
 
 class TrialResult(Wire, frozen=True):
@@ -398,6 +414,10 @@ class TrialResult(Wire, frozen=True):
     duration_s: float
     sent: str
     received: str
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    first_byte_s: float = 0.0
+    warning: str = ""
 
 
 class TrialReport(Wire, frozen=True):

@@ -98,7 +98,7 @@ def test_the_login_page_and_a_wrong_password(chromium: Browser, settled_demo: De
 
 
 def test_pages_that_come_between(settled_visitor: Visitor) -> None:
-    """A field in error, the review of a change, a page that does not exist."""
+    """A field in error, the review of a change, why a server is in or out, a page that does not exist."""
     visitor, page = settled_visitor, settled_visitor.page
     visitor.expect_complaint("404|422")
     visitor.visit("/virtual-servers/http/virtual-server")
@@ -111,6 +111,9 @@ def test_pages_that_come_between(settled_visitor: Visitor) -> None:
     page.get_by_role("button", name="REVIEW").click()
     page.get_by_text("Nothing is written yet.").wait_for()
     examine(page, "review")
+    visitor.visit("/virtual-servers/http/monitoring-scripts?results=http/number1")
+    page.get_by_role("heading", name="LAST RESULTS OF http/number1").wait_for()
+    examine(page, "explained")
     visitor.visit("/nowhere")
     examine(page, "not-found")
 

@@ -163,6 +163,11 @@ def test_checks_of_one_virtual_server(agent: Agent) -> None:
     assert [one.key for one in checks.checks] == ["http/number1", "http/number2"]
 
 
+def test_a_check_that_is_not_there_cannot_be_explained(agent: Agent) -> None:
+    with pytest.raises(AgentRefused, match="there is no check http/nobody"):
+        agent.explain("http/nobody")
+
+
 def test_a_trial_of_another_file_is_stale(agent: Agent) -> None:
     with pytest.raises(StaleConfig):
         agent.trial(TrialRequest(etag="0" * 64, virtual="http", send=None, expect=None, use_regex=False, send_program=None))

@@ -28,6 +28,7 @@ from lvsagent.wire import (
     AddressState,
     Alert,
     CheckInfo,
+    CheckResult,
     Checks,
     ConfigState,
     ConflictInfo,
@@ -38,6 +39,7 @@ from lvsagent.wire import (
     Difference,
     Event,
     Events,
+    Explanation,
     Fingerprints,
     ForeignService,
     GuardInfo,
@@ -164,6 +166,7 @@ class FakeAgent:
     refusals: list[RefusalInfo] = field(default_factory=list)
     """What the data plane refuses to do with the next accepted change."""
     trials: list[TrialRequest] = field(default_factory=list)
+    results: dict[str, list[CheckResult]] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
     announced: int = 0
     failovers: list[tuple[str, str, str]] = field(default_factory=list)
@@ -506,6 +509,13 @@ class FakeAgent:
             if one.active and server.active and virtual in {"", one.name}
         ]
         return Checks(checks=found[(page - 1) * per_page : page * per_page], matching=len(found))
+
+    def explain(self, key: str) -> Explanation:
+        self._reach("explain")
+        found = next((check for check in self.checks(per_page=1000).checks if check.key == key), None)
+        if found is None:
+            raise AgentRefused("not_found", f"there is no check {key}")
+        return Explanation(check=found, results=self.results.get(key, []))
 
     def trial(self, request: TrialRequest) -> TrialReport:
         self._reach("trial")

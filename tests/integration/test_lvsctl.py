@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from lvsagent import ctl_text
+from lvsagent.client import AgentRefused
+from lvsagent.wire import TrialRequest
 from tests.stack import Stack, running_stack
 from tests.waiting import until
 
@@ -132,6 +134,35 @@ def test_events_and_checks(ctl: Ctl) -> None:
     (check,) = ctl.json("checks")["checks"]
     assert (check["key"], check["state"]) == ("http/number1", "down")
     assert "127.0.0.21:8997" in ctl("checks", "http")
+
+
+def test_explain_tells_why_a_server_is_out(ctl: Ctl, stack: Stack) -> None:
+    until(lambda: stack.agent_client.explain("http/number1").results, 15)
+    for name in ("http/number1", "number1", "127.0.0.21"):
+        words = ctl("explain", name)
+        assert words.startswith("http/number1 (127.0.0.21:8997): down since ")
+        assert "connection refused" in words
+    (found,) = ctl.json("explain", "number1")["checks"]
+    assert (found["check"]["key"], found["results"][0]["ok"]) == ("http/number1", False)
+    ctl("explain", "nobody", status=1)
+
+
+def test_test_now_tries_the_kind_as_typed(stack: Stack) -> None:
+    agent = stack.agent_client
+
+    def trial(**changes: str) -> Any:
+        request = TrialRequest(
+            etag=agent.config().etag, virtual="http", send=None, expect=None, use_regex=False, send_program=None, changes=changes
+        )
+        return agent.trial(request).results[0]
+
+    assert trial(check="http", check_path="/health").what == "asks for http://127.0.0.21:8997/health, expects status 200-399"
+    assert trial(check="dns", check_host="www.example.com", check_record="MX").what == "asks for www.example.com MX over tcp"
+    assert trial(check="dns", check_host="").reason == "there is nothing to check"
+    for changes in ({"check_path": "no slash"}, {"check": "telnet"}, {"scheduler": "rr"}, {"nonsense": "1"}):
+        with pytest.raises(AgentRefused) as refused:
+            trial(**changes)
+        assert refused.value.code == "bad_request"
 
 
 def test_config_is_the_file_to_the_byte(ctl: Ctl, stack: Stack) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.lvscf import CheckKind
 from lvsagent import ctl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,3 +43,8 @@ def test_every_command_of_lvsctl_is_in_its_documentation() -> None:
 def test_decisions_are_numbered_without_gaps() -> None:
     numbers = sorted(int(path.name[:4]) for path in (ROOT / "docs" / "decisions").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_kind_of_check_has_its_section() -> None:
+    headings = re.findall(r"^### (\S+)$", (ROOT / "docs" / "checks.md").read_text(), re.MULTILINE)
+    assert headings == [kind.value for kind in CheckKind]

@@ -5,12 +5,16 @@ Owns which kind of check is run for a spec, and the helpers they share (the patt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from lvsagent.adapters.checks.connects import Connects, Done
+from lvsagent.adapters.checks.conversations import TALKS, check_conversation
+from lvsagent.adapters.checks.datagrams import check_dns, check_ping
 from lvsagent.adapters.checks.programs import ProgramRunner
 from lvsagent.adapters.checks.regex_worker import RegexWorker
 from lvsagent.adapters.checks.sockets import check_datagram, check_stream
+from lvsagent.adapters.checks.waiter import Search
 from lvsagent.core.health import CheckSpec, Method, Outcome, describe
 
 
@@ -30,10 +34,21 @@ class Checks:
             return Outcome(ok=True, duration_s=0.0, reason=describe(spec))
         if spec.method is Method.PROGRAM:
             return await self._programs.check(spec)
-        if spec.protocol == "udp":
-            return await check_datagram(spec, self._regex.search)
-        return await check_stream(spec, self._regex.search)
+        if spec.method is Method.PING:
+            return await check_ping(spec)
+        return await _network_check(spec)(spec, self._regex.search)
+
+    def quick(self, done: Done) -> Connects:
+        """Connect checks, many at once."""
+        return Connects(done)
 
     def close(self) -> None:
         """End the helpers."""
         self._regex.close()
+
+
+def _network_check(spec: CheckSpec) -> Callable[[CheckSpec, Search], Awaitable[Outcome]]:
+    """What asks over the network, and may search a pattern in the answer."""
+    if spec.protocol == "udp":
+        return check_dns if spec.method is Method.DNS else check_datagram
+    return check_conversation if spec.method in TALKS else check_stream

@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from lvsagent.client import AgentDown, AgentRefused, StaleConfig
+from lvsagent.wire import CheckResult
 from tests.fakes.agent import TUTORIAL, FakeAgent, etag_of
 from tests.unit.app.browsing import added_lines, changed_lines, visit
 
@@ -140,3 +141,97 @@ def test_text_that_is_not_utf8_stays_as_it_is(client: FlaskClient, agent: FakeAg
     assert page.form_with("ACCEPT").fields["expect"] == "\\xff"
     page.press("ACCEPT", send="PING")
     assert 'expect = "\udcff"' in agent.text
+
+
+# --- kinds of checks, and why a server is in or out ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [
+        ({"kind": "https", "check_host": "www.example.com"}, ["check = https", "check_host = www.example.com"]),
+        ({"check_port": "8081"}, ["check_port = 8081"]),
+        ({"kind": "http", "check_path": "/health", "check_status": "200-299,301"}, ["check = http", "check_path = /health"]),
+        ({"kind": "tls", "check_verify": "1", "check_cert_days": "30"}, ["check = tls", "check_verify = 1", "check_cert_days = 30"]),
+        ({"kind": "dns", "check_host": "example.com", "check_record": "MX"}, ["check = dns", "check_record = MX"]),
+        ({"check_interval": "0.5", "check_timeout": "2"}, ["check_interval = 0.5", "check_timeout = 2"]),
+        ({"rise": "2", "fall": "3"}, ["rise = 2", "fall = 3"]),
+        ({"hold_down": "60", "slow_start": "30"}, ["hold_down = 60", "slow_start = 30"]),
+    ],
+)
+def test_saves_the_kind_of_check_and_its_keywords(client: FlaskClient, agent: FakeAgent, typed: dict[str, str], lines: list[str]) -> None:
+    answer = visit(client, URL).press("ACCEPT", **typed)
+    assert answer.status == 302 or not answer.html.count('class="err"'), answer.words
+    assert set(lines) <= set(added_lines(TUTORIAL, agent.text))
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "words"),
+    [
+        ({"check_path": "health"}, "check_path", "Check_path is a path such as /health"),
+        ({"check_host": "a b"}, "check_host", "is a host name or an address"),
+        ({"check_status": "ok"}, "check_status", "is a list such as"),
+        ({"check_port": "99999"}, "check_port", "goes up to 65535"),
+        ({"check_interval": "0"}, "check_interval", "must be more than 0"),
+        ({"rise": "-1"}, "rise", "the least is 0"),
+        ({"kind": "telnet"}, "kind", "not one of the choices"),
+        ({"kind": "dns"}, "check_host", "DNS cannot be checked without this."),
+        ({"kind": "program"}, "send_program", "cannot be checked without this."),
+        ({"kind": "udp", "expect": ""}, "expect", "cannot be checked without this."),
+    ],
+)
+def test_refuses_a_kind_that_cannot_be_checked_so(
+    client: FlaskClient, agent: FakeAgent, typed: dict[str, str], name: str, words: str
+) -> None:
+    answer = visit(client, URL).press("ACCEPT", **typed)
+    assert answer.status == 422
+    assert words in answer.error(name)
+    assert agent.text == TUTORIAL
+
+
+def test_test_now_tries_the_kind_as_typed(client: FlaskClient, agent: FakeAgent) -> None:
+    visit(client, URL).press("TEST NOW", kind="https", check_path="/health", check_cert_days="7")
+    assert agent.trials[0].changes == {
+        "check": "https",
+        "check_port": "0",
+        "check_path": "/health",
+        "check_host": "",
+        "check_status": "",
+        "check_record": "A",
+        "check_verify": "0",
+        "check_cert_days": "7",
+    }
+    assert agent.text == TUTORIAL
+
+
+def test_each_check_leads_to_its_last_results(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.results["http/number2"] = [
+        CheckResult(at=1e9, ok=False, duration_s=6.0, reason="no answer within 6 s", connect_s=0.002, received="<script>x"),
+        CheckResult(at=1e9 - 6, ok=True, duration_s=0.01, first_byte_s=0.004, tls_s=0.003, connect_s=0.001, warning="ends in 9 days"),
+        CheckResult(at=1e9 - 12, ok=False, duration_s=0, reason="too many open files", conclusive=False),
+    ]
+    page = visit(client, URL)
+    assert f'href="{URL}?results=http/number2#results"' in page.html
+    assert "LAST RESULTS OF" not in page.words
+    page = visit(client, f"{URL}?results=http/number2")
+    assert "LAST RESULTS OF http/number2" in page.words
+    for words in ("no answer within 6 s", "connected in 2.0 ms", "TLS in 3.0 ms", "ends in 9 days", "not asked"):
+        assert words in page.words
+    assert "<script>x" not in page.html
+
+
+def test_results_of_a_check_that_is_not_this_servers_are_not_shown(client: FlaskClient, agent: FakeAgent) -> None:
+    for key in ("https/number1", "nonsense", "<script>"):
+        page = visit(client, f"{URL}?results={key}")
+        assert page.status == 200
+        assert "LAST RESULTS OF" not in page.words
+
+
+def test_results_that_cannot_be_had_are_said(client: FlaskClient, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(_key: str) -> None:
+        raise AgentRefused("unavailable", "nanny is not running: nobody knows the last results")
+
+    monkeypatch.setattr(agent, "explain", no)
+    page = visit(client, f"{URL}?results=http/number1")
+    assert page.status == 200
+    assert "nobody knows the last results" in page.words

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.lvscf.model import CheckKind, Protocol, VirtualServer
+from app.lvscf.model import CheckKind, DnsRecord, Protocol, VirtualServer
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method, describe
 
@@ -51,6 +51,9 @@ def test_a_program_overrides_send_and_gets_address_and_port_as_words() -> None:
         ({"protocol": Protocol.SCTP, "expect": "x"}, Method.NONE),
         ({"protocol": Protocol.SCTP, "send_program": "/bin/check"}, Method.PROGRAM),
         ({"check": CheckKind.CONNECT, "expect": "x"}, Method.CONNECT),
+        ({"check": CheckKind.DNS}, Method.NONE),
+        ({"check": CheckKind.UDP, "send": "ping"}, Method.NONE),
+        ({"check": CheckKind.PROGRAM, "expect": "x"}, Method.NONE),
     ],
 )
 def test_what_cannot_be_checked_is_not(fields: dict[str, Any], method: Method) -> None:
@@ -61,7 +64,8 @@ def test_what_is_not_checked_as_asked_is_said() -> None:
     assert unchecked(VirtualServer(name="dns", protocol=Protocol.UDP)) == (
         "nothing can be checked with protocol udp and no expect or send_program: its real servers count as up"
     )
-    assert "check = https is not available" in unchecked(VirtualServer(name="web", check=CheckKind.HTTPS))
+    assert unchecked(VirtualServer(name="web", check=CheckKind.DNS)) == "check = dns needs check_host: its real servers count as up"
+    assert unchecked(VirtualServer(name="web", check=CheckKind.HTTPS)) == ""
     assert unchecked(VirtualServer(name="http")) == ""
 
 
@@ -84,3 +88,53 @@ def test_interval_limit_rise_and_fall_follow_piranhas_rule_unless_given(fields: 
 
 def test_check_port_is_asked_instead_of_the_servers_own() -> None:
     assert spec(port=8080, check_port=8081).port == 8081
+
+
+@pytest.mark.parametrize(
+    ("fields", "method", "protocol", "words"),
+    [
+        (
+            {"check": CheckKind.HTTP, "check_path": "/health", "send": "ignored", "expect": "OK"},
+            Method.HTTP,
+            "tcp",
+            "asks for http://10.11.12.21:80/health, expects status 200-399, expects OK in the body",
+        ),
+        (
+            {"check": CheckKind.HTTPS, "check_host": "www.example.com", "check_status": "200-299,301", "check_verify": True},
+            Method.HTTP,
+            "tcp",
+            "asks for https://www.example.com/, expects status 200-299,301 and a valid certificate",
+        ),
+        (
+            {"check": CheckKind.TLS, "send": "QUIT", "expect": "2*1", "use_regex": True},
+            Method.TLS,
+            "tcp",
+            "makes a TLS connection, sends QUIT, expects a match of 2*1",
+        ),
+        ({"check": CheckKind.SMTP, "expect": "ignored"}, Method.SMTP, "tcp", "expects 220, sends EHLO, expects 250"),
+        (
+            {"check": CheckKind.DNS, "check_host": "www.example.com", "expect": "192.0.2.1"},
+            Method.DNS,
+            "tcp",
+            "asks for www.example.com A over tcp, expects 192.0.2.1 among the answers",
+        ),
+        (
+            {"check": CheckKind.DNS, "check_host": "example.com", "check_record": DnsRecord.MX, "protocol": Protocol.UDP},
+            Method.DNS,
+            "udp",
+            "asks for example.com MX over udp",
+        ),
+        ({"check": CheckKind.PING, "send": "ignored"}, Method.PING, "icmp", "sends an ICMP echo request"),
+        ({"check": CheckKind.UDP, "send": "ping", "expect": "pong"}, Method.SEND_EXPECT, "udp", "sends ping, expects pong"),
+        ({"check": CheckKind.PROGRAM, "send_program": "/bin/x %h"}, Method.PROGRAM, "tcp", "runs /bin/x 10.11.12.21"),
+        ({"check": CheckKind.AGENT, "check_port": 9707}, Method.AGENT, "tcp", "asks the server's agent for its state and weight"),
+    ],
+)
+def test_each_kind_asks_what_it_is_for(fields: dict[str, Any], method: Method, protocol: str, words: str) -> None:
+    made = spec(**fields)
+    assert (made.method, made.protocol, describe(made)) == (method, protocol, words)
+
+
+def test_without_check_nothing_of_the_new_kinds_is_asked() -> None:
+    made = spec(check_path="/health", check_host="www.example.com", check_verify=True, expect="HTTP")
+    assert (made.method, made.details) == (Method.SEND_EXPECT, None)

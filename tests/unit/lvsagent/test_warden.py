@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from lvsagent.core.health import CheckSpec, Method, Outcome
-from lvsagent.messages import FromNanny, NannyConfigure, NannyReport, NannyTrial, NannyTrialDone, ToNanny
+from lvsagent.messages import FromNanny, NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, ToNanny
 from lvsagent.nanny import warden as warden_module
 from lvsagent.nanny.warden import Warden
 from lvsagent.wire import CheckInfo
@@ -170,6 +170,22 @@ async def test_a_trial_runs_beside_the_checks_and_is_answered_in_its_order(told:
         ("t/2", False, "no answer within 6 s", b"\xff"),
     ]
     assert list(told.warden.reports()) == [NannyReport(checks=[])]
+
+
+async def test_the_last_results_of_a_check_are_told_to_who_asks(told: Told) -> None:
+    told.checker.outcomes["v/one"] = Outcome(ok=False, duration_s=0.2, reason="no answer", reply=b"\x1b<b>", connect_s=0.1)
+    told.warden.handle(NannyConfigure(checks=[spec("v/one")]))
+    await told.until(lambda: told.states() == {"v/one": "down"})
+    for number, key in ((5, "v/one"), (6, "v/nobody")):
+        told.warden.handle(NannyExplain(id=number, key=key))
+    known, unknown = (message for message in told.messages if isinstance(message, NannyExplained))
+    (result,) = known.results
+    assert (known.id, result.ok, result.reason, result.received, result.connect_s) == (5, False, "no answer", "\\x1b<b>", 0.1)
+    assert result.at == pytest.approx(LoopClock().wall(), abs=5)
+    assert (unknown.id, unknown.results) == (6, [])
+    told.warden.handle(NannyConfigure(checks=[]))
+    told.warden.handle(NannyExplain(id=7, key="v/one"))
+    assert told.messages[-1] == NannyExplained(id=7, results=[])
 
 
 async def test_thousands_of_checks_are_said_in_messages_of_a_thousand(told: Told) -> None:

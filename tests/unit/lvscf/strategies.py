@@ -63,6 +63,8 @@ def values_of(keyword: Keyword) -> st.SearchStrategy[object]:
     special: dict[str, st.SearchStrategy[object]] = {
         "syncd_iface": device,
         "scheduler_flags": st.sampled_from(["sh-port", "flag-1,flag-2"]),
+        "check_path": st.sampled_from(["/", "/health?full=1", "/a#b"]),
+        "check_host": st.sampled_from(["www.example.com", "2001:db8::1", "_dmarc.example.com."]),
         "check_status": st.sampled_from(["200", "200-299,301"]),
     }
     if keyword.type is ValueType.WORD:

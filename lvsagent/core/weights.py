@@ -1,0 +1,99 @@
+"""Which side each real server is on, and how much of its weight it has.
+
+Pure; time is an argument.  Two things take a part of the weight away for a while: the server's own agent (``75%``, ``drain``) and slow
+start, which gives a server that came back its weight little by little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+WHOLE = 1.0
+SMALLEST = 1 / 32
+"""What a slow start begins with."""
+
+
+@dataclass(slots=True)
+class _Ramp:
+    """A slow start of ``length_s``; ``began`` is known from the first look at the clock on."""
+
+    length_s: float
+    began: float | None = None
+    share: float = SMALLEST
+
+
+class Sides(dict[str, bool]):
+    """Up or down by check key, absent when not known.
+
+    ``moved`` collects the checks whose share has changed since somebody last emptied it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved: set[str] = set()
+        self._wanted: dict[str, float] = {}
+        self._ramps: dict[str, _Ramp] = {}
+
+    def share(self, key: str) -> float:
+        """The part (0 to 1) of its weight that the server of this check is given."""
+        ramp = self._ramps.get(key)
+        return self._wanted.get(key, WHOLE) * (WHOLE if ramp is None else ramp.share)
+
+    def words(self, key: str) -> str:
+        """Why it is not the whole weight (``""``: it is)."""
+        reasons = []
+        if key in self._wanted:
+            reasons.append("its agent wants no new connections" if not self._wanted[key] else f"its agent wants {self._wanted[key]:.0%}")
+        if key in self._ramps:
+            reasons.append(f"slow start, {self._ramps[key].share:.0%} so far")
+        return " and ".join(reasons)
+
+    def want(self, key: str, percent: int) -> None:
+        """The server's agent asks for this much of its weight."""
+        before = self._wanted.get(key, WHOLE)
+        share = min(max(percent, 0), 100) / 100
+        if share == WHOLE:
+            self._wanted.pop(key, None)
+        else:
+            self._wanted[key] = share
+        if share != before:
+            self.moved.add(key)
+
+    def start_slowly(self, key: str, length_s: float) -> None:
+        """The server has come back: its weight grows over ``length_s`` from the next look at the clock on."""
+        if length_s > 0:
+            self._ramps[key] = _Ramp(length_s)
+
+    def advance(self, now: float) -> None:
+        """Let the slow starts go on; ``now`` is on any clock that only goes forward."""
+        for key, ramp in list(self._ramps.items()):
+            if ramp.began is None:
+                ramp.began = now
+            ramp.share = min(max((now - ramp.began) / ramp.length_s, SMALLEST), WHOLE)
+            if ramp.share >= WHOLE:
+                del self._ramps[key]
+            self.moved.add(key)
+
+    def part(self, keys: Iterable[str]) -> Sides:
+        """What is known of these checks, for somebody who asks what would be."""
+        found = Sides()
+        for key in keys:
+            found[key] = self[key]
+            if key in self._wanted:
+                found._wanted[key] = self._wanted[key]
+            if key in self._ramps:
+                found._ramps[key] = replace(self._ramps[key])
+        return found
+
+    def forget(self, key: str) -> None:
+        """Nothing is known of this check any more, or it is down: its next start is a fresh one."""
+        self._ramps.pop(key, None)
+        self._wanted.pop(key, None)
+
+
+def part_of(weight: int, share: float) -> int:
+    """``share`` of a weight; a server that is given anything at all has at least 1."""
+    if share >= WHOLE or weight <= 0:
+        return weight
+    return 0 if share <= 0 else max(1, round(weight * share))

@@ -1,0 +1,332 @@
+"""Truth tables of what keeps a service steady: hold-down, the mass-failure brake, quick second looks, slow start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvsagent.core.brake import Brake
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
+from lvsagent.core.flapping import GOOD, Record, after_failure
+from lvsagent.core.health import Configure, Finished, HealthMachine, HealthState, Log, Report, Start, TimePassed
+from lvsagent.core.weights import SMALLEST, Sides, part_of
+
+OK = Outcome(ok=True, duration_s=0.01)
+BAD = Outcome(ok=False, duration_s=0.01, reason="connection refused")
+ODD = Outcome(ok=False, duration_s=0.01, reason="too many open files on this director", conclusive=False)
+
+
+def spec(key: str = "http/one", **changes: Any) -> CheckSpec:
+    base = CheckSpec(key=key, address="10.11.12.21", port=80, protocol="tcp", method=Method.CONNECT, interval_s=10, rise=1, fall=1)
+    return replace(base, **changes)
+
+
+class Driven:
+    """A machine whose checks take no time; ``failing`` are the keys that fail."""
+
+    def __init__(self, *specs: CheckSpec, brake_s: float = 0) -> None:
+        self.now = 1000.0
+        self.machine = HealthMachine()
+        self.failing: set[str] = set()
+        self.log: list[str] = []
+        self.asked: list[tuple[str, float]] = []
+        self.urgent: list[str] = []
+        self.specs = specs
+        self.configure(brake_s)
+
+    def configure(self, brake_s: float) -> None:
+        self._obey(self.machine.handle(Configure(self.specs, {}, brake_s), self.now))
+
+    def _obey(self, commands: list[Any]) -> None:
+        for command in commands:
+            if isinstance(command, Start):
+                self.asked.append((command.spec.key, self.now))
+                outcome = BAD if command.spec.key in self.failing else OK
+                self._obey(self.machine.handle(Finished(command.spec.key, command.run, outcome), self.now))
+            elif isinstance(command, Log):
+                self.log.append(command.message)
+            elif isinstance(command, Report) and command.urgent:
+                self.urgent.append(command.key)
+
+    def until(self, at: float) -> None:
+        while self.machine.next_at is not None and self.machine.next_at <= at:
+            self.now = max(self.now, self.machine.next_at)
+            self._obey(self.machine.handle(TimePassed(), self.now))
+        self.now = at
+
+    def go(self, seconds: float) -> None:
+        self.until(self.now + seconds)
+
+    def state(self, key: str = "http/one") -> HealthState:
+        status = self.machine.status(key)
+        assert status is not None
+        return status.state
+
+
+# --- a quick second look -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fall", "interval_s", "down_after_s"),
+    [(1, 10, 0), (2, 10, 1), (3, 10, 2), (3, 0.5, 1), (2, 60, 1)],
+)
+def test_after_a_first_failure_the_next_looks_follow_quickly(fall: int, interval_s: float, down_after_s: float) -> None:
+    driven = Driven(spec(fall=fall, interval_s=interval_s))
+    driven.go(interval_s)
+    driven.failing = {"http/one"}
+    driven.asked.clear()
+    driven.go(interval_s + 2)
+    first = driven.asked[0][1]
+    status = driven.machine.status("http/one")
+    assert status is not None
+    assert status.state is HealthState.DOWN
+    assert status.since - first == pytest.approx(down_after_s)
+
+
+def test_a_second_look_that_succeeds_goes_back_to_the_usual_interval() -> None:
+    driven = Driven(spec(fall=2))
+    driven.go(10)
+    driven.failing = {"http/one"}
+    while driven.state() is not HealthState.FALLING:
+        driven.go(0.1)
+    driven.failing = set()
+    driven.asked.clear()
+    driven.go(25)
+    assert driven.state() is HealthState.UP
+    assert len(driven.asked) == 3  # the second look, and two usual ones
+
+
+# --- hold-down -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failures", "up_for_s", "held_s"),
+    [
+        (0, 5, 0),  # the first failure costs nothing
+        (1, 5, 10),
+        (2, 5, 20),
+        (3, 5, 40),
+        (7, 5, 640),
+        (50, 5, 640),  # 64 times is the longest
+        (3, 99, 40),
+        (3, 100, 0),  # up for ten times the first hold-down: forgiven
+    ],
+)
+def test_each_failure_doubles_the_hold_down(failures: int, up_for_s: float, held_s: float) -> None:
+    record = after_failure(Record(failures), now=1000, up_for_s=up_for_s, first_s=10)
+    assert record.held_until == (1000 + held_s if held_s else 0)
+
+
+def test_without_the_keyword_nobody_is_held_down() -> None:
+    assert after_failure(Record(5), now=1000, up_for_s=0, first_s=0) == GOOD
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1e9), st.floats(0.1, 1e5))
+def test_a_hold_down_always_ends(failures: int, up_for_s: float, first_s: float) -> None:
+    record = after_failure(Record(failures), now=0, up_for_s=up_for_s, first_s=first_s)
+    assert 0 <= record.held_until <= 64 * first_s
+
+
+def test_a_flapping_server_stays_out_though_it_answers_and_comes_back_at_the_end_of_its_time() -> None:
+    driven = Driven(spec(interval_s=1, hold_down_s=30))
+    driven.go(5)
+    for _ in range(2):
+        driven.failing = {"http/one"}
+        driven.go(1)
+        assert driven.state() is HealthState.DOWN
+        driven.failing = set()
+        driven.go(1)
+    status = driven.machine.status("http/one")
+    assert status is not None
+    assert status.state is HealthState.RISING
+    assert "held down" in status.reason
+    held_s = status.record.held_until - driven.now
+    assert 28 <= held_s <= 30
+    driven.go(held_s - 0.5)
+    assert driven.state() is HealthState.RISING
+    driven.go(2)
+    assert driven.state() is HealthState.UP
+
+
+def test_without_hold_down_it_comes_and_goes_as_in_piranha() -> None:
+    driven = Driven(spec(interval_s=1))
+    for _ in range(5):
+        driven.failing = {"http/one"}
+        driven.go(1)
+        assert driven.state() is HealthState.DOWN
+        driven.failing = set()
+        driven.go(1)
+        assert driven.state() is HealthState.UP
+
+
+# --- the mass-failure brake ----------------------------------------------------------------------------------------------------
+
+FARM = tuple(spec(f"{virtual}/{server}") for virtual in ("http", "smtp", "dns") for server in ("a", "b", "c", "d"))
+
+
+def farm(brake_s: float = 60) -> Driven:
+    driven = Driven(*FARM, brake_s=brake_s)
+    driven.go(20)
+    return driven
+
+
+def in_service(driven: Driven) -> int:
+    return sum(driven.state(each.key) in (HealthState.UP, HealthState.FALLING) for each in FARM)
+
+
+def failing(*wanted: str) -> set[str]:
+    return {each.key for each in FARM if each.key.startswith(wanted)}
+
+
+@pytest.mark.parametrize(
+    ("who", "brake_s", "left"),
+    [
+        (("http/", "smtp/", "dns/"), 60, 12),  # all at once: kept
+        (("http/", "smtp/", "dns/"), 0, 0),  # without the keyword: as in Piranha
+        (("http/",), 60, 8),  # one service
+        (("http/", "smtp/a"), 60, 7),  # one service and a server
+        (("http/", "smtp/"), 60, 12),  # two services of three: eight of twelve servers
+        (("http/a", "smtp/a", "dns/a"), 60, 9),  # a server of each
+        (("http/a", "http/b", "smtp/a", "smtp/b"), 60, 8),  # half is not most
+    ],
+)
+def test_when_the_brake_holds(who: tuple[str, ...], brake_s: float, left: int) -> None:
+    driven = farm(brake_s)
+    driven.failing = failing(*who)
+    driven.go(11)
+    assert in_service(driven) == left
+    assert any("mass-failure brake" in line for line in driven.log) is (left == 12)
+
+
+def test_failures_that_are_far_apart_are_not_at_once() -> None:
+    driven = farm()
+    for key in sorted(failing("http/", "smtp/")):
+        driven.failing.add(key)
+        driven.go(11)
+    assert in_service(driven) == 4
+
+
+def test_what_is_kept_is_told_at_once_and_until_when() -> None:
+    driven = farm()
+    driven.urgent.clear()
+    driven.failing = failing("http/", "smtp/", "dns/")
+    driven.go(11)
+    kept = [driven.machine.status(each.key) for each in FARM]
+    assert all(status and status.kept_until > driven.now + 40 for status in kept)
+    assert {each.key for each in FARM} <= set(driven.urgent)
+
+
+def test_the_brake_lets_go_after_its_time_and_does_not_catch_again() -> None:
+    driven = farm()
+    driven.failing = failing("http/", "smtp/", "dns/")
+    driven.go(50)
+    assert in_service(driven) == 12
+    driven.go(40)
+    assert in_service(driven) == 0
+    driven.go(100)
+    assert in_service(driven) == 0
+
+
+def test_servers_that_answer_again_under_the_brake_are_simply_up() -> None:
+    driven = farm()
+    driven.failing = failing("http/", "smtp/", "dns/")
+    driven.go(20)
+    driven.failing = failing("dns/")
+    driven.go(100)
+    assert in_service(driven) == 8
+    status = driven.machine.status("http/a")
+    assert status is not None
+    assert (status.state, status.kept_until) == (HealthState.UP, 0)
+
+
+def test_taking_the_keyword_away_releases_the_brake() -> None:
+    driven = farm()
+    driven.failing = failing("http/", "smtp/", "dns/")
+    driven.go(20)
+    driven.configure(0)
+    driven.go(11)
+    assert in_service(driven) == 0
+
+
+def test_an_operators_word_releases_it() -> None:
+    brake = Brake()
+    brake.hold_s = 60
+    for key in ("a/1", "b/1"):
+        brake.moved(key, into=True)
+        brake.moved(key, into=False)
+        brake.failed(key, 100, 10)
+    assert brake.on(100)
+    brake.release()
+    assert not brake.on(100)
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.floats(0, 20)), max_size=60))
+def test_whatever_fails_when_the_brake_and_the_states_agree(happenings: list[tuple[int, bool, float]]) -> None:
+    driven = farm()
+    for place, fails, seconds in happenings:
+        (driven.failing.add if fails else driven.failing.discard)(FARM[place].key)
+        driven.go(seconds)
+        assert driven.machine._brake._up.total() == in_service(driven)
+
+
+# --- slow start and agents -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("weight", "share", "part"),
+    [(100, 1.0, 100), (100, 0.5, 50), (100, 0.001, 1), (100, 0.0, 0), (1, 0.5, 1), (0, 0.5, 0), (3, 0.5, 2), (65535, 1 / 32, 2048)],
+)
+def test_parts_of_a_weight(weight: int, share: float, part: int) -> None:
+    assert part_of(weight, share) == part
+
+
+def test_a_slow_start_reaches_the_whole_weight_in_its_time() -> None:
+    sides = Sides()
+    sides["http/one"] = True
+    sides.start_slowly("http/one", 100)
+    seen = []
+    for now in (5000, 5001, 5025, 5050, 5099, 5100, 5101):
+        sides.advance(now)
+        seen.append(part_of(200, sides.share("http/one")))
+    assert seen == [6, 6, 50, 100, 198, 200, 200]
+    assert sides.words("http/one") == ""
+    assert sides.moved == {"http/one"}
+
+
+def test_a_server_that_fails_meanwhile_starts_from_the_beginning() -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100)
+    sides.advance(0)
+    sides.advance(50)
+    sides.forget("http/one")
+    sides.start_slowly("http/one", 100)
+    assert sides.share("http/one") == SMALLEST
+
+
+def test_an_agents_wish_and_a_slow_start_both_count() -> None:
+    sides = Sides()
+    sides.want("http/one", 50)
+    sides.start_slowly("http/one", 100)
+    sides.advance(0)
+    sides.advance(50)
+    assert sides.share("http/one") == 0.25
+    assert sides.words("http/one") == "its agent wants 50% and slow start, 50% so far"
+    sides.want("http/one", 0)
+    assert (sides.share("http/one"), sides.words("http/one").startswith("its agent wants no new connections")) == (0, True)
+    sides.want("http/one", 100)
+    assert sides.share("http/one") == 0.5
+
+
+def test_only_a_change_of_the_agents_wish_is_worth_a_look() -> None:
+    sides = Sides()
+    sides.want("http/one", 100)
+    assert sides.moved == set()
+    sides.want("http/one", 75)
+    assert sides.moved == {"http/one"}
+    sides.moved.clear()
+    sides.want("http/one", 75)
+    assert sides.moved == set()
