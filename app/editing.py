@@ -47,10 +47,16 @@ class Draft:
     config: Config
     text: str
     changes: tuple[str, ...]
+    note: str = ""
+    """What its author says about it, instead of a line made from the changes."""
+    origin: str = ""
+    """As in ``RevisionInfo``; blank: an edit in the console."""
 
     @property
     def comment(self) -> str:
-        """One line for the events: the first changes, and how many more."""
+        """One line for the events and the history: the first changes, and how many more."""
+        if self.note:
+            return self.note
         head = "; ".join(self.changes[:3])
         more = len(self.changes) - 3
         return head + (f"; and {more} more" if more > 0 else "")
@@ -73,6 +79,37 @@ def undoing(basis: Basis, previous: ConfigText) -> Draft:
     new = _with_serial(before.config, basis.config.globals.serial_no + 1)
     changes = tuple(change.words for change in diff(basis.config, before.config) if not change.words.startswith("serial_no"))
     return Draft(basis, new, write(before.document, new), changes)
+
+
+UNSAID = "only comments, blanks, line ends or the order of lines"
+"""What a text changes when it means the same."""
+
+
+def retyped(basis: Basis, text: str, note: str = "") -> Draft | None:
+    """``text`` in place of the whole file; ``None`` when it is the file.
+
+    Its serial becomes the next one, unless it is higher already.  A text with errors is left as it was typed: the agent refuses it, and
+    the lines that it names are those that were typed.
+    """
+    if text == basis.text.text:
+        return None
+    new, serial = load(text), basis.config.globals.serial_no
+    config = new.config
+    if new.ok and config.globals.serial_no <= serial:
+        text = write(new.document, _with_serial(config, serial + 1))
+        config = _with_serial(config, serial)
+    changes = tuple(change.words for change in diff(basis.config, config))
+    return Draft(basis, config, text, changes or (UNSAID,), note)
+
+
+def going_back(basis: Basis, earlier: ConfigText, what: str) -> Draft | None:
+    """An earlier text as a new serial; ``what`` names it.  ``None`` when lvs.cf says the same, its serial aside."""
+    made = undoing(basis, earlier)
+    unchanged = write(load(earlier.text).document, _with_serial(made.config, basis.config.globals.serial_no))
+    if unchanged == basis.text.text:
+        return None
+    back = replace(made, changes=made.changes or (UNSAID,), origin="rollback")
+    return replace(back, note=f"back to {what}: {back.comment}")
 
 
 def _with_serial(config: Config, serial: int) -> Config:

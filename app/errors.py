@@ -45,7 +45,9 @@ PAGES = {
         "The tabs lead to everything there is.",
     ),
     405: Explained(405, "Not like that", "This address does not take requests of this kind.", "Use the buttons of the page it belongs to."),
-    413: Explained(413, "Too much at once", "What was sent is larger than anything this console takes.", ""),
+    413: Explained(
+        413, "Too much at once", "What was sent is larger than anything this console takes here.", "An lvs.cf may have up to 16 MiB."
+    ),
     429: Explained(429, "Too many tries", "Wait a little before trying again.", ""),
     500: Explained(
         500,

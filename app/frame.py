@@ -20,6 +20,7 @@ from flask import Flask, Response, current_app, g, request
 
 from app.lvscf import Loaded
 from app.presentation import Header, header
+from app.safeguards import REFRESH_S, Countdown, countdown
 from app.services import Query, Services, Snapshot
 from app.settings import ConsoleSettings
 from lvsagent.client import AgentDown, ConfigText
@@ -32,6 +33,11 @@ TABS = (
     ("/virtual-servers", "VIRTUAL SERVERS"),
 )
 FAILOVER_TAB = ("/failover", "FAILOVER")
+OWN_TABS = (
+    ("/lvs-cf", "LVS.CF"),
+    ("/history", "HISTORY"),
+)
+"""What Piranha did not have comes after what it had."""
 
 
 def init_app(app: Flask, settings: ConsoleSettings, services: Services) -> None:
@@ -112,10 +118,27 @@ class _Frame:
         return cast("Header", g.header)
 
     @property
+    def guard(self) -> Countdown | None:
+        """The change that goes back by itself, if there is one."""
+        return countdown(snapshot().state, services().wall())
+
+    @property
+    def guard_refresh_s(self) -> int:
+        """How often the page comes again without JavaScript while a countdown runs; 0: it does not."""
+        guard = self.guard
+        return REFRESH_S if request.method == "GET" and guard is not None and not guard.returned else 0
+
+    @property
+    def here(self) -> str:
+        """Where to come back to after a button of the frame."""
+        return safe_target(request.args["next"] if "next" in request.args else request.full_path.rstrip("?"))
+
+    @property
     def tabs(self) -> list[tuple[str, str, bool]]:
         """(path, label, whether it is the current one)."""
         state = snapshot().state
-        tabs = (*TABS, FAILOVER_TAB) if state is not None and state.config.service == "fos" else TABS
+        piranhas = (*TABS, FAILOVER_TAB) if state is not None and state.config.service == "fos" else TABS
+        tabs = (*piranhas, *OWN_TABS)
         return [(path, label, request.path == path or request.path.startswith(path + "/")) for path, label in tabs]
 
 

@@ -1,18 +1,21 @@
 """Two versions of lvs.cf side by side: the lines that differ, with a little of what surrounds them.
 
-Pure, and quick on files of many thousand lines: an edit touches the serial number and one place, so what is alike at both ends is set aside
-before the remainder is compared.
+Pure, and quick on files of many thousand lines: what is alike at both ends is set aside, and the remainder is cut into small pieces at the
+lines that stand in it once before and once after (the heads of blocks and addresses, as a rule).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from app.lvscf.edits import longest_in_order
+
 CONTEXT = 3
-COMPARED = 4000
-"""Above this many differing lines they are shown as replaced as a whole."""
+PIECE = 100
+"""A piece of up to so many lines is compared line by line; a larger one without a line of its own is shown as replaced as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,40 @@ def changed_parts(old: Sequence[str], new: Sequence[str]) -> list[Part]:
     tail = 0
     while tail < min(len(old), len(new)) - start and old[len(old) - 1 - tail] == new[len(new) - 1 - tail]:
         tail += 1
-    a, b, c, d = start, len(old) - tail, start, len(new) - tail
-    if a == b and c == d:
-        return parts
-    if b - a > COMPARED or d - c > COMPARED:
-        return [*parts, (a, b, c, d)]
-    matcher = SequenceMatcher(None, old[a:b], new[c:d], autojunk=False)
-    return parts + [(a + i, a + j, c + k, c + m) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]
+    pieces = [(start, len(old) - tail, start, len(new) - tail)]
+    found: list[Part] = []
+    while pieces:
+        a, b, c, d = pieces.pop()
+        if a == b or c == d:
+            found += [(a, b, c, d)] if (a, c) != (b, d) else []
+        elif (b - a) * (d - c) <= PIECE * PIECE:
+            matcher = SequenceMatcher(None, old[a:b], new[c:d], autojunk=False)
+            found += [(a + i, a + j, c + k, c + m) for tag, i, j, k, m in matcher.get_opcodes() if tag != "equal"]
+        elif cut := _cut(old, new, (a, b, c, d)):
+            pieces += cut
+        else:
+            found.append((a, b, c, d))
+    return [*parts, *sorted(found)]
+
+
+def _cut(old: Sequence[str], new: Sequence[str], piece: Part) -> list[Part]:
+    """What lies before, between and behind the lines that ``piece`` has once on each side, in the same order; nothing without any."""
+    a, b, c, d = piece
+    before, after = _once(old, a, b), _once(new, c, d)
+    common = [(at, after[line]) for line, at in before.items() if line in after]
+    staying = longest_in_order([to for _at, to in common]) if common else set()
+    pieces = []
+    for at, to in common:
+        if to in staying:
+            pieces.append((a, at, c, to))
+            a, c = at + 1, to + 1
+    return [*pieces, (a, b, c, d)] if pieces else []
+
+
+def _once(lines: Sequence[str], start: int, stop: int) -> dict[str, int]:
+    """The lines that stand there only once, and where, in their order."""
+    counts = Counter(lines[start:stop])
+    return {lines[at]: at for at in range(start, stop) if counts[lines[at]] == 1}
 
 
 def _alike(old: Sequence[str], new: Sequence[str], at: int, other: int) -> int:

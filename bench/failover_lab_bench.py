@@ -287,15 +287,15 @@ def table(figures: dict[str, dict[str, list[dict[str, Any]]]], load: dict[str, f
             return f"not measured: the machine stood still in all of {len(found)}"
         found = clean(found)
         gaps = sorted(seen.longest_gap_s * 1000 for seen in found)
-        failed = sum(len(seen.failures) for seen in found)
-        return f"{statistics.median(gaps):.0f} ms ({gaps[0]:.0f} to {gaps[-1]:.0f}), {failed} failed, n = {len(found)}"
+        failed = statistics.mean(len(seen.failures) for seen in found)
+        return f"{statistics.median(gaps):.0f} ms ({gaps[0]:.0f} to {gaps[-1]:.0f}), {failed:.3g} failed, n = {len(found)}"
 
     lines = [
         "## Two directors",
         "",
-        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests had none within 2 s, as a",
+        f"The longest time without an answer, median of {rounds} or more (least to most), and how many requests a round had none in 2 s,",
         (
-            "client sees it that starts a request every 20 ms.  Rounds in which the client itself stood still for more than"
+            "as a client sees it that starts a request every 20 ms.  Rounds in which the client itself stood still for more than"
             f" {HELD_UP_S * 1000:.0f} ms (of a gap of seconds: for more than a twentieth of it) are left out.  In one boot of User-Mode"
             " Linux; lvsagent at keepalive 0.1 / deadtime 0.3 s with monitor_links, keepalived with adverts every 0.1 s."
         ),

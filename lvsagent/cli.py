@@ -19,6 +19,10 @@ def agent_main(argv: Sequence[str] | None = None) -> int:
     """``lvsagent``.  Exit status 0: ended as asked; 1: it could not run, and said why; 2: wrong arguments."""
     arguments = _agent_parser().parse_args(argv)
     config = arguments.config.absolute()
+    if arguments.command == "receive":
+        from lvsagent.receive import main  # noqa: PLC0415
+
+        return main(config)
     if arguments.command == "child":
         from lvsagent.child import run_child  # noqa: PLC0415
 
@@ -41,7 +45,8 @@ def _agent_parser() -> argparse.ArgumentParser:
     child = commands.add_parser("child", help="be one of the processes (what the supervisor starts)")
     child.add_argument("name", choices=("lvsd", "pulse", "nanny"))
     child.add_argument("--supervisor", type=int, default=0, metavar="PID", help="leave when this parent process ends")
-    for command in (run, check, child):
+    receive = commands.add_parser("receive", help="serve the other director (what sshd starts for its key, and nothing else)")
+    for command in (run, check, child, receive):
         command.add_argument("--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="default: %(default)s")
     return parser
 

@@ -23,6 +23,10 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Problem,
     Receipt,
     Rehearsal,
@@ -73,6 +77,22 @@ class InvalidConfig(AgentError):
         self.diagnostics = tuple(diagnostics)
 
 
+class Unread(AgentError):
+    """409: nothing was written, because there is something to read first; ``receipt`` is that of a dry run now."""
+
+    def __init__(self, message: str, receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class PlanGrown(Unread):
+    """The plan does more than the one that was shown."""
+
+
+class Unconfirmed(Unread):
+    """The change takes much out of service at once: ``receipt.takes_out`` says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigText:
     """lvs.cf as text (UTF-8 with surrogateescape, line ends untouched) and its ETag.  ``exists`` false: there is no file yet."""
@@ -99,12 +119,23 @@ class Agent(Protocol):
         """lvs.cf as that revision left it; ``None`` when there is no such revision, or its text is no longer kept."""
         ...
 
-    def put_config(
-        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    def put_config(  # noqa: PLR0913 -- each is a header of its own
+        self,
+        text: str,
+        *,
+        if_match: str,
+        comment: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+        origin: str = "",
+        plan: str = "",
+        confirm: str = "",
+        guard_s: float = 0.0,
     ) -> Receipt:
         """``origin``: as in ``RevisionInfo``; ``""``: whatever this client is.
 
-        Raises StaleConfig, InvalidConfig, AgentRefused, AgentDown.
+        ``plan``, ``confirm``: from the receipt of the dry run that was shown; ``guard_s``: goes back by itself unless confirmed within so
+        many seconds.  Raises StaleConfig, InvalidConfig, PlanGrown, Unconfirmed, AgentRefused, AgentDown.
         """
         ...
 
@@ -137,6 +168,13 @@ class Agent(Protocol):
         """
         ...
 
+    def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:
+        """``confirm`` the change that is watched, or ``revert`` it now; ``etag`` as in ``GuardRequest``.
+
+        Raises AgentRefused when no such change is watched, or it cannot go back now.
+        """
+        ...
+
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""
         ...
@@ -149,6 +187,17 @@ class Agent(Protocol):
         """Measure a failover on the agent's own host.  Raises AgentRefused, in words, when that cannot be done now.
 
         It returns when the measurement has begun; it is ``running`` among the rehearsals until it is one of them.
+        """
+        ...
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with, and the code that waits, if one does."""
+        ...
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair.  Raises AgentRefused, in words, when that cannot be done now.
+
+        It does not wait for the other director: what came of it is in ``pairing()``.
         """
         ...
 
@@ -224,8 +273,18 @@ class AgentClient:
             return None
         return _config_text(_success(answer))
 
-    def put_config(
-        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+    def put_config(  # noqa: PLR0913 -- each is a header of its own
+        self,
+        text: str,
+        *,
+        if_match: str,
+        comment: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+        origin: str = "",
+        plan: str = "",
+        confirm: str = "",
+        guard_s: float = 0.0,
     ) -> Receipt:
         """Write and apply lvs.cf (or, with ``dry_run``, only say what that would do)."""
         headers = {
@@ -233,6 +292,11 @@ class AgentClient:
             "X-Comment": quote(comment, errors="surrogateescape"),
             "X-Actor": quote(actor or self._actor, errors="surrogateescape"),
             "X-Origin": origin or self._origin,
+            **{
+                name: value
+                for name, value in (("X-Plan", plan), ("X-Confirm", confirm), ("X-Guard", f"{guard_s:g}"))
+                if value not in {"", "0"}
+            },
             "Content-Type": "text/plain; charset=utf-8",
         }
         answer = self._call(
@@ -280,6 +344,11 @@ class AgentClient:
         request = FailoverRequest(action=action, actor=actor or self._actor, reason=reason)
         _success(self._call("POST", "/v1/failover", body=_encoded(request)))
 
+    def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        request = GuardRequest(action=action, actor=actor or self._actor, etag=etag)
+        return _decoded(self._call("POST", "/v1/guard", body=_encoded(request), timeout_s=max(self._timeout_s, PUT_TIMEOUT_S)), GuardInfo)
+
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""
         return _decoded(self._call("GET", "/v1/rehearsals"), Rehearsals)
@@ -293,9 +362,23 @@ class AgentClient:
         asked = msgspec.structs.replace(request, actor=request.actor or self._actor)
         _success(self._call("POST", "/v1/rehearsals/run", body=_encoded(asked)))
 
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return _decoded(self._call("GET", "/v1/pairing"), PairingInfo)
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        """Wait with a code, join with one, stop waiting, or unpair."""
+        named = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        return _decoded(self._call("POST", "/v1/pairing", body=_encoded(named)), PairingInfo)
+
     def table_text(self, *, rules: bool = False) -> str:
         """The table as ipvsadm prints it."""
         return _success(self._call("GET", "/v1/table" + _query({"rules": rules}))).body.decode("utf-8", "surrogateescape")
+
+    def peer(self, request: bytes, timeout_s: float) -> bytes:
+        """What the other director asks, carried by ``lvsagent receive``; the answer as it is.  Nobody else may call it."""
+        headers = {"Content-Type": "application/json"}
+        return _success(self._call("POST", "/v1/peer", body=request, headers=headers, timeout_s=timeout_s)).body
 
     def _call(
         self, method: str, target: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None, timeout_s: float = 0
@@ -360,4 +443,6 @@ def _success(answer: _Answer) -> _Answer:
         raise StaleConfig(problem.message, problem.etag)
     if answer.status == 422:
         raise InvalidConfig(problem.message, problem.diagnostics)
+    if answer.status == 409 and problem.receipt is not None:
+        raise (PlanGrown if problem.code == "grown" else Unconfirmed)(problem.message, problem.receipt)
     raise AgentRefused(problem.code, problem.message)

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, StaleConfig
+from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
 OK, FAILED, NO_AGENT = 0, 1, 3
@@ -66,11 +66,20 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE", help="the new lvs.cf; - for standard input")
         command.add_argument("--if-match", default="", metavar="ETAG", help="only if lvs.cf still has this etag (see config --json)")
     apply.add_argument("--comment", default="", help="why; kept with the change")
+    apply.add_argument("--plan", default="", metavar="FINGERPRINT", help="refuse if it would do more than the plan that lvsctl plan showed")
+    _safe_arguments(apply)
+    guard = _add(commands, "guard", _of("ctl_guard", "guard"), "the change that goes back by itself: confirm it, or have it back now")
+    guard.add_argument("action", choices=("status", "confirm", "revert"))
     _history_commands(commands)
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser
+
+
+def _safe_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes-take-out", action="store_true", help="a large change: name what it takes out of service, and do it")
+    command.add_argument("--guard", type=float, default=0.0, metavar="SECONDS", help="it goes back by itself unless confirmed in time")
 
 
 def _reading_commands(commands: Any) -> None:
@@ -101,6 +110,8 @@ def _history_commands(commands: Any) -> None:
     form.add_argument("--text", action="store_true", help="as text only, as diff -u prints it")
     back = _add(commands, "rollback", _of("ctl_history", "rollback"), "put a revision's lvs.cf back, as the next serial, in force at once")
     back.add_argument("--comment", default="", help="why; kept with the change")
+    _safe_arguments(back)
+    back.set_defaults(plan="")
     for command in (show, back):
         command.add_argument("number", type=_number, metavar="N", help="the revision's number (see history)")
 
@@ -123,11 +134,30 @@ def _pair_commands(commands: Any) -> None:
     what.add_argument("--history", action="store_true", help="print what was measured before")
     rehearse.add_argument("--trigger", action="store_true", help="move the role meanwhile, through the agent of this host")
     rehearse.add_argument("--seconds", type=float, default=5.0, metavar="N", help="for how long to ask (default: %(default)g)")
-    pair = _add(commands, "pair", _for_pairs("pair"), "give both directors the same heartbeat key, by a file", json_too=False)
-    way = pair.add_mutually_exclusive_group(required=True)
-    way.add_argument("--make", type=Path, metavar="FILE", help="make a fresh key in FILE, for both directors to take")
-    way.add_argument("--take", type=Path, metavar="FILE", help="put the key in FILE in force on this director")
-    pair.add_argument("--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)")
+    _pairing_commands(commands)
+
+
+def _pairing_commands(commands: Any) -> None:
+    pair = _add(commands, "pair", _for_pairing("pair"), "make two directors know each other; needs root, and no agent")
+    pair.add_argument("address", nargs="?", default="", metavar="ADDRESS", help="of the director that waits")
+    pair.add_argument("code", nargs="?", default="", metavar="CODE", help="that it shows; asked for when it is not given")
+    way = pair.add_mutually_exclusive_group()
+    way.add_argument("--wait", action="store_true", help="show a one-time code, and wait until it is typed on the other director")
+    way.add_argument("--export", type=Path, metavar="FILE", help="write what the other director must know of this one into FILE")
+    way.add_argument("--import", type=Path, metavar="FILE", dest="import_", help="take what the other director has exported")
+    way.add_argument("--status", action="store_true", help="whom this director is paired with, and the fingerprints of all keys")
+    way.add_argument("--make", type=Path, metavar="FILE", help="only a heartbeat key: make a fresh one in FILE, for both directors to take")
+    way.add_argument("--take", type=Path, metavar="FILE", help="only a heartbeat key: put the one in FILE in force on this director")
+    pair.add_argument("--rotate", action="store_true", help="with a code or --export: this director comes with a new key from now on")
+    pair.add_argument("--own-address", action="append", default=[], metavar="ADDRESS", help="of this director, if lvs.cf does not say it")
+    pair.add_argument("--port", type=int, default=0, help="where the one that waits listens (default: pair_port in agent.toml)")
+    unpair = _add(
+        commands, "unpair", _for_pairing("unpair"), "forget the other director: its key opens nothing here any more", json_too=False
+    )
+    for command in (pair, unpair):
+        command.add_argument(
+            "--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="of this director (default: %(default)s)"
+        )
 
 
 def _for_pairs(name: str) -> Callable[[argparse.Namespace], int]:
@@ -140,6 +170,15 @@ def _of(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         handlers: dict[str, Callable[[argparse.Namespace, AgentClient], int]] = import_module(f"lvsagent.{module}").HANDLERS
         return handlers[name](arguments, _agent(arguments))
+
+    return run
+
+
+def _for_pairing(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(arguments: argparse.Namespace) -> int:
+        from lvsagent import ctl_pairing  # noqa: PLC0415
+
+        return ctl_pairing.HANDLERS[name](arguments)
 
     return run
 
@@ -178,7 +217,8 @@ def _report(error: AgentError, *, as_json: bool) -> int:
 
     diagnostics = error.diagnostics if isinstance(error, InvalidConfig) else ()
     if as_json:
-        code = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid"}.get(type(error), "refused")
+        codes = {AgentDown: "down", StaleConfig: "stale", InvalidConfig: "invalid", PlanGrown: "grown", Unconfirmed: "unconfirmed"}
+        code = codes.get(type(error), "refused")
         code = error.code if isinstance(error, AgentRefused) else code
         problem = {"error": {"code": code, "message": str(error), "diagnostics": msgspec.to_builtins(diagnostics)}}
         sys.stdout.write(json.dumps(problem) + "\n")
@@ -276,18 +316,21 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
-    return _put(arguments, dry_run=False, comment=arguments.comment)
+    return _put(arguments, dry_run=False)
 
 
-def _put(arguments: argparse.Namespace, *, dry_run: bool, comment: str = "") -> int:
+def _put(arguments: argparse.Namespace, *, dry_run: bool) -> int:
     import msgspec  # noqa: PLC0415
 
-    from lvsagent import ctl_text  # noqa: PLC0415
+    from lvsagent import ctl_guard, ctl_text  # noqa: PLC0415
 
     data = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    agent = _agent(arguments)
+    agent, text = _agent(arguments), data.decode("utf-8", "surrogateescape")
     etag = arguments.if_match or agent.config().etag
-    receipt = agent.put_config(data.decode("utf-8", "surrogateescape"), if_match=etag, comment=comment, dry_run=dry_run)
+    if dry_run:
+        receipt = agent.put_config(text, if_match=etag, dry_run=True)
+    else:
+        receipt = ctl_guard.accept(arguments, agent, text, if_match=etag, comment=arguments.comment)
     _print(arguments, lambda: msgspec.to_builtins(receipt), lambda: ctl_text.receipt_text(receipt))
     return OK if dry_run or (receipt.applied and not receipt.refusals) else FAILED
 

@@ -19,6 +19,7 @@ import msgspec
 from app.lvscf import diff, load, write
 from lvsagent import ctl_text
 from lvsagent.client import AgentClient, AgentRefused, ConfigText
+from lvsagent.ctl_guard import accept
 from lvsagent.wire import RevisionInfo
 
 OK, FAILED = 0, 1
@@ -82,7 +83,7 @@ def rollback(arguments: argparse.Namespace, agent: AgentClient) -> int:
     serial = load(current.text).config.globals.serial_no + 1
     text = write(found.document, replace(found.config, globals=replace(found.config.globals, serial_no=serial)))
     comment = arguments.comment or f"back to revision {arguments.number}"
-    receipt = agent.put_config(text, if_match=current.etag, comment=comment, origin="rollback")
+    receipt = accept(arguments, agent, text, if_match=current.etag, comment=comment, origin="rollback")
     if arguments.json:
         _as_json(msgspec.to_builtins(receipt))
     else:

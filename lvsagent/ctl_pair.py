@@ -1,4 +1,4 @@
-"""lvsctl for two directors: the role, moving it, the pair's key, and measuring what a failover costs.
+"""lvsctl for two directors: the role, moving it, and measuring what a failover costs.
 
 Owns what these commands do and print, and what their exit statuses mean; their arguments are ``ctl``'s.
 """
@@ -17,11 +17,8 @@ from typing import Any
 import msgspec
 
 from lvsagent import ctl_text
-from lvsagent.adapters.heartbeat_key import make_key_file, take_key_file
 from lvsagent.client import AgentClient, AgentDown, AgentError
-from lvsagent.ports import AdapterError
 from lvsagent.rehearse import BadTarget, measure, parse_target
-from lvsagent.settings import SettingsError, load_settings
 from lvsagent.wire import Rehearsal, State
 
 OK, FAILED, OTHER_ROLE = 0, 1, 2
@@ -87,24 +84,6 @@ def failover(arguments: argparse.Namespace, agent: AgentClient) -> int:
     """An operator's word."""
     agent.failover(arguments.action.replace("-", "_"), reason=arguments.reason)
     sys.stdout.write("pulse has been told; what comes of it: lvsctl role --watch\n")
-    return OK
-
-
-# --- pair ----------------------------------------------------------------------------------------------------------------------
-
-
-def pair(arguments: argparse.Namespace, _agent: AgentClient) -> int:
-    """The key: by a file, so that it crosses between the directors on whatever way the administrator trusts."""
-    try:
-        if arguments.make:
-            make_key_file(arguments.make)
-            told = f"{arguments.make} holds a fresh key; on both directors: lvsctl pair --take {arguments.make}, then remove it"
-        else:
-            told = take_key_file(arguments.take, load_settings(arguments.config).heartbeat_key_file)
-    except (AdapterError, SettingsError) as error:
-        sys.stderr.write(f"lvsctl: {ctl_text.safe(error)}\n")
-        return FAILED
-    sys.stdout.write(f"{ctl_text.safe(told)}\n")
     return OK
 
 
@@ -179,6 +158,5 @@ def _write(arguments: argparse.Namespace, values: Any, text: str) -> None:
 HANDLERS: dict[str, Callable[[argparse.Namespace, AgentClient], int]] = {
     "role": role,
     "failover": failover,
-    "pair": pair,
     "rehearse": rehearse,
 }

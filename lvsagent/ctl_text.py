@@ -15,11 +15,13 @@ from lvsagent.wire import (
     CheckInfo,
     DiagnosticInfo,
     Event,
+    GuardInfo,
     ProcessInfo,
     RealServerState,
     Receipt,
     RevisionInfo,
     State,
+    TakeOutInfo,
     VirtualServerState,
 )
 
@@ -83,6 +85,7 @@ def status_values(state: State) -> dict[str, Any]:
         "links": [msgspec.to_builtins(link) for link in state.role.links],
         "peer": None if state.peer.state == "none" else msgspec.to_builtins(state.peer),
         "alerts": [msgspec.to_builtins(alert) for alert in state.alerts],
+        "guard": msgspec.to_builtins(state.guard),
     }
 
 
@@ -132,6 +135,7 @@ def status_text(state: State) -> str:
         + ("in force" if state.config.in_step else f"not in force: {state.config.reason}"),
         f"data plane: {state.data_plane.kind}, {state.data_plane.state}"
         + (f": {state.data_plane.reason}" if state.data_plane.reason else ""),
+        *([guard_text(state.guard)] if state.guard else []),
     ]
     parts = ["".join(safe(line) + "\n" for line in head)]
     if state.processes:
@@ -162,6 +166,17 @@ def peer_lines(state: State) -> list[str]:
     heard += ", in maintenance" if peer.maintenance else ""
     links = ", ".join(f"{link.name} {link.state}" for link in state.role.links) or "no links"
     return [f"the other director {peer.name or peer.address}: {peer.state}{heard}; heartbeat: {links}"]
+
+
+def guard_text(guard: GuardInfo) -> str:
+    """One line about the change that is watched, or how that ended."""
+    head = f"guarded change, serial {guard.serial}"
+    if guard.state == "watching":
+        watched = f"; watched: {', '.join(guard.watched)}" if guard.watched else ""
+        return (
+            f"{head}: goes back to serial {guard.previous_serial} in {guard.left_s:.0f} s unless confirmed (lvsctl guard confirm){watched}"
+        )
+    return f"{head}: {guard.state}" + (f": {guard.reason}" if guard.reason else "")
 
 
 def _processes_text(processes: Sequence[ProcessInfo]) -> str:
@@ -203,10 +218,24 @@ def receipt_text(receipt: Receipt) -> str:
         lines += "nothing changes\n"
     lines += "".join(f"refused: {safe(each.subject)}: {safe(each.reason)}\n" for each in receipt.refusals)
     if receipt.dry_run:
-        return lines
+        lines += take_out_text(receipt.takes_out) if receipt.takes_out else ""
+        return lines + (f"plan {receipt.plan}\n" if receipt.plan else "")
     outcome = "applied" if receipt.applied else "not applied"
     became = f", revision {receipt.revision}" if receipt.revision else ""
     return lines + f"{'written' if receipt.written else 'unchanged'}, {outcome}, serial {receipt.serial}{became}\n"
+
+
+def take_out_text(takes: TakeOutInfo) -> str:
+    """What a large change takes out of service, a name a line."""
+    lines = []
+    for names, count, total, what in (
+        (takes.virtual, takes.virtual_count, takes.virtual_total, "virtual server"),
+        (takes.real, takes.real_count, takes.real_total, "real server"),
+    ):
+        if count:
+            lines += [f"takes out of service {count} of {total} {what}s:", *(f"  {what} {name}" for name in names)]
+            lines += [f"  and {count - len(names)} more"] if count > len(names) else []
+    return "".join(f"{safe(line)}\n" for line in lines)
 
 
 def diagnostics_text(diagnostics: Iterable[DiagnosticInfo]) -> str:

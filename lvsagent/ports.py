@@ -24,6 +24,14 @@ class DataPlaneUnavailable(AdapterError):
     """There is no IPVS to talk to (no module, no privilege): the message says which and what to do."""
 
 
+class PeerUnreachable(AdapterError):
+    """The other director is not there now (refused, timed out, no route): worth trying again."""
+
+
+class PeerRefused(AdapterError):
+    """The other director is there and will not: changed or unknown host key (the words name both fingerprints), wrong key, not paired."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataPlaneInfo:
     """``kind`` is ``kernel`` or ``userspace``; ``version`` the IPVS version, ``connection_table_size`` in buckets (0: not known)."""
@@ -239,6 +247,14 @@ class RevisionStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Peer(Protocol):
+    """The way to the other director's agent."""
+
+    async def ask(self, request: bytes, timeout_s: float) -> bytes:
+        """Carry one request to the other director's agent and bring its answer.  Raises PeerUnreachable, PeerRefused."""
+        ...
 
 
 class Clock(Protocol):

@@ -9,7 +9,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,7 +33,11 @@ class AgentSettings:
 
     ``name`` is what this director is called (``""``: as its host is).
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
-    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.
+    ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  A change that takes more than ``confirm_share`` (0 to 1)
+    of what is in service out at once has to be confirmed.  ``sync_user`` is whom the other director comes as,
+    ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
+    ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
+    socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -50,6 +54,24 @@ class AgentSettings:
     standby_checks: bool = True
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
+    confirm_share: float = 0.5
+    sync_user: str = "lvssync"
+    sync_dir: Path = Path("/var/lib/lvssync")
+    sync_port: int = 22
+    ssh_host_key: Path = Path("/etc/ssh/ssh_host_ed25519_key.pub")
+    pair_port: int = 3639
+    peer_socket: Path | None = None
+    path: Path = field(default=Path("/etc/piranha/agent.toml"), compare=False)
+
+    @property
+    def authorized_keys(self) -> Path:
+        """What the other director's key may do here; sshd reads it."""
+        return self.sync_dir / "authorized_keys"
+
+    @property
+    def inbox(self) -> Path:
+        """Where the other director's rsync may write."""
+        return self.sync_dir / "inbox"
 
     @property
     def agent_socket(self) -> Path:
@@ -129,11 +151,27 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Wrong("expected a number from 0 to 1, without quotes")
+    if not 0 <= value <= 1:
+        raise _Wrong(f"expected a share from 0 to 1, not {value}")
+    return float(value)
+
+
 def _port_offset(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("expected a whole number, without quotes")
     if not 0 <= value <= 65534:
         raise _Wrong(f"expected 0 to 65534, not {value}")
+    return value
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong("expected a whole number, without quotes")
+    if not 1 <= value <= 65535:
+        raise _Wrong(f"expected a port, 1 to 65535, not {value}")
     return value
 
 
@@ -168,6 +206,13 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "standby_checks": _boolean,
     "reconcile_interval": _seconds,
     "userspace_port_offset": _port_offset,
+    "confirm_share": _share,
+    "sync_user": _name,
+    "sync_dir": _path,
+    "sync_port": _port,
+    "ssh_host_key": _path,
+    "pair_port": _port,
+    "peer_socket": _path,
 }
 
 
@@ -181,7 +226,7 @@ def load_settings(path: Path) -> AgentSettings:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    return parse_settings(text, str(path))
+    return replace(parse_settings(text, str(path)), path=path.absolute())
 
 
 def parse_settings(text: str, name: str = "agent.toml") -> AgentSettings:
@@ -203,6 +248,8 @@ def parse_settings(text: str, name: str = "agent.toml") -> AgentSettings:
             problems.append(f"{place}: {wrong}")
     if "heartbeat_key_file" not in values and isinstance(state_dir := values.get("state_dir"), Path):
         values["heartbeat_key_file"] = state_dir / "heartbeat.key"
+    if "sync_dir" not in values and isinstance(state_dir := values.get("state_dir"), Path):
+        values["sync_dir"] = state_dir / "sync"
     settings = AgentSettings(**values)  # type: ignore[arg-type]  # each value came out of its key's own converter
     if not problems:
         problems.extend(_whole(settings, name))
@@ -221,11 +268,13 @@ def _whole(settings: AgentSettings, name: str) -> list[str]:
         )
     if settings.userspace_port_offset and settings.dataplane != "userspace":
         problems.append(f'{name}: userspace_port_offset: means nothing with dataplane = "{settings.dataplane}"')
+    if settings.peer_socket and settings.dataplane != "userspace":
+        problems.append(f'{name}: peer_socket: means nothing with dataplane = "{settings.dataplane}": two real directors use ssh')
     return problems
 
 
 def _nearest(key: str) -> str:
-    close = difflib.get_close_matches(key, [field.name for field in fields(AgentSettings)], n=1)
+    close = difflib.get_close_matches(key, list(_CONVERTERS), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -85,7 +85,9 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
-        elif tag == "textarea":
+        elif tag == "textarea" and self._area:
+            if self._form is not None:
+                self._form.fields[self._area] = self._form.fields[self._area].removeprefix("\n")
             self._area = ""
         elif tag == "select":
             self._select = ""

@@ -9,7 +9,7 @@ from app.lvscf.model import Forwarding, ServiceKind
 
 NETWORKS = ((Forwarding.NAT.value, "NAT"), (Forwarding.DIRECT.value, "Direct Routing"), (Forwarding.TUNNEL.value, "Tunneling"))
 RSH_REFUSED = "rsh is refused: it sends what it reads and the commands it runs in the clear, to whoever answers. Choose ssh."
-SYNC_TOOLS = (("rsh", "rsh (refused: nothing on its way is protected)"), ("ssh", "ssh"))
+SYNC_TOOLS = (("rsh", "rsh (refused: nothing on its way is protected)"), ("ssh", "ssh"), ("rsync", "rsync (over ssh)"))
 SERVICES = ((ServiceKind.LVS.value, "lvs: virtual servers"), (ServiceKind.FOS.value, "fos: failover services"))
 
 _SECONDS = Number(high=86400 * 365, what="number of seconds", required=False, blank=0)
@@ -46,7 +46,7 @@ class GlobalSettingsForm(GlobalsForm):
             keyword="rsh_command",
             control="radio",
             piranha="ssh",
-            help="How the load of a real server is asked for. While the file says rsh, nothing is asked.",
+            help="How lvs.cf goes to the other director, and the load of a real server is asked for. With rsh, neither happens.",
         ),
     )
     service = Setting(

@@ -6,9 +6,10 @@ pages of ``app.errors``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
@@ -23,16 +24,19 @@ from app.forms.values import readable
 from app.frame import agent_down, current_config, safe_target, services
 from app.lvscf import diff, parse, read
 from app.lvscf.model import Config
+from app.safeguards import FIELDS, Safeguards, safeguards
 from app.textdiff import unified
-from lvsagent.client import AgentError, InvalidConfig, StaleConfig
-from lvsagent.wire import DiagnosticInfo
+from lvsagent.client import AgentError, ConfigText, InvalidConfig, StaleConfig, Unread
+from lvsagent.wire import DiagnosticInfo, Receipt
 
 blueprint = Blueprint("review", __name__)
 
 OUTCOMES = "piranha-outcomes"
 ACTOR = "piranha"
-NOT_CARRIED = {"csrf_token", "action"}
+NOT_CARRIED = {"csrf_token", "action", *FIELDS}
 WORDS_SHOWN = 40
+LOOKED_BACK = 50
+"""How many revisions are looked at for the text that a form was made from."""
 
 
 @blueprint.record_once
@@ -52,6 +56,25 @@ class Notes:
 NO_NOTES = Notes()
 
 
+class Whole(Protocol):
+    """A change that is a whole text, instead of values to be put into the text that there is.  ``typed``: somebody can edit it again."""
+
+    @property
+    def typed(self) -> bool: ...
+
+    def draft(self, basis: Basis) -> Draft | None:
+        """What to write on top of ``basis``; ``None`` when it says so already."""
+        ...
+
+    def rebase(self, before: Basis | None, basis: Basis) -> tuple[Meanwhile, ...]:
+        """Go on from ``basis``, a newer file than ``before`` (``None``: not known any more); returns the places where the two clash."""
+        ...
+
+    def fields_to_carry(self) -> list[tuple[str, str]]:
+        """The change, as pairs for hidden fields on a page in between."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Screen:
     """One screen's part in a change.
@@ -59,22 +82,29 @@ class Screen:
     ``change`` is pure and raises LookupError when what it changes is gone; ``show`` renders the screen with what was typed; ``here`` is
     where the screen posts to, ``again`` where it starts afresh when that is not ``here``, ``done`` where ACCEPT leads, ``home`` where to go
     when the thing is gone.  ``key`` gives the key of the
-    edited block in a configuration (0: outside any block), for putting findings beside fields.
+    edited block in a configuration (0: outside any block), for putting findings beside fields.  ``whole`` stands in for ``change`` and
+    ``form`` where the change is a whole text; ``overtaken`` is then what to say of it when lvs.cf has changed meanwhile.
     """
 
     title: str
     here: str
-    change: Callable[[Config], Config]
     show: Callable[[Notes], str]
+    change: Callable[[Config], Config] = field(default=lambda config: config)
     done: Callable[[], str]
     home: str = "/virtual-servers"
     again: str = ""
     form: ScreenForm | None = None
     key: Callable[[Config], int] = field(default=lambda _config: 0)
+    whole: Whole | None = None
+    overtaken: str = ""
 
     @property
     def start(self) -> str:
         return self.again or self.here
+
+    def draft(self, basis: Basis) -> Draft | None:
+        """The change on top of ``basis``; raises as ``change`` does, and ValueError for what lvs.cf has no way to say."""
+        return self.whole.draft(basis) if self.whole else draft(basis, self.change(basis.config))
 
 
 def basis_now() -> Basis:
@@ -148,7 +178,7 @@ def decide(screen: Screen) -> ResponseReturnValue:
     if obstacle is not None:
         return obstacle
     try:
-        made = draft(basis, screen.change(basis.config))
+        made = screen.draft(basis)
     except LookupError:
         return gone(screen)
     except ValueError as error:  # the change itself, or the writer: a value that lvs.cf has no way to say
@@ -167,12 +197,32 @@ def _obstacle(screen: Screen, basis: Basis) -> ResponseReturnValue | None:
         return screen.show(Notes(words=(f"Nothing was written: {down} What you typed is kept on this page.",))), 503
     if request.form.get("etag", "") != basis.etag:
         return stale(screen, basis)
+    try:
+        safeguards(request.form)
+    except ValueError as error:
+        return screen.show(Notes(words=(str(error),))), 422
     return None
+
+
+def put(made: Draft, comment: str, asked: Safeguards) -> Receipt:
+    """Write it, with what makes that safe.  Raises what ``put_config`` raises."""
+    return services().agent.put_config(
+        made.text,
+        if_match=made.basis.etag,
+        comment=readable(comment),
+        actor=ACTOR,
+        origin=made.origin,
+        plan=asked.plan,
+        confirm=asked.confirm,
+        guard_s=asked.guard_s,
+    )
 
 
 def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
-        receipt = services().agent.put_config(made.text, if_match=made.basis.etag, comment=readable(made.comment), actor=ACTOR)
+        receipt = put(made, made.comment, safeguards(request.form))
+    except Unread as unread:  # the plan has grown, or takes out more than an everyday change: read it first
+        return reviewed(made, unread.receipt, screen.title, screen.here, carried(screen), str(unread)), 409
     except StaleConfig as error:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
@@ -188,16 +238,23 @@ def _review(screen: Screen, made: Draft) -> ResponseReturnValue:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
         return _refused(screen, made, error)
+    return reviewed(made, receipt, screen.title, screen.here, carried(screen))
+
+
+def reviewed(made: Draft, receipt: Receipt, title: str, here: str, carry_pairs: list[tuple[str, str]], refused: str = "") -> str:
+    """The page REVIEW, whose ACCEPT posts to ``here``.  ``refused``: why an ACCEPT led to it."""
     known = {(one.code, one.message) for one in made.basis.loaded.diagnostics}
     return render_template(
         "review/review.html",
-        screen=screen,
+        title=title,
+        here=here,
+        refused=refused,
         changes=made.changes,
         lines=unified(made.basis.text.text if made.basis.text.exists else "", made.text),
         receipt=receipt,
         touched=sum(step.connections for step in receipt.steps),
         findings=[one for one in receipt.diagnostics if (one.code, one.message) not in known],
-        carry_pairs=carried(screen),
+        carry_pairs=carry_pairs,
     )
 
 
@@ -232,7 +289,9 @@ def stale(screen: Screen, basis: Basis) -> ResponseReturnValue:
             screen.form.rebase(basis.config, basis.etag)
             if not screen.form.validate():
                 return screen.show(Notes(words=("lvs.cf has changed meanwhile. Your entries were put on top of the new one.",))), 409
-        made = draft(basis, screen.change(basis.config))
+        elif screen.whole is not None:
+            meanwhile = screen.whole.rebase(before, basis)
+        made = screen.draft(basis)
     except LookupError:
         return gone(screen)
     conflicts = [one for one in meanwhile if one.conflict]
@@ -254,9 +313,22 @@ def _seen(etag: str) -> Basis | None:
     """The configuration a form was made from, when the console or the agent still has it."""
     kept = services().config.by_etag(etag)
     if kept is None:
-        previous = services().agent.previous_config()
-        kept = services().config.parsed(previous) if previous is not None and previous.etag == etag else None
+        text = _earlier(etag)
+        kept = services().config.parsed(text) if text is not None else None
     return Basis(*kept) if kept else None
+
+
+def _earlier(etag: str) -> ConfigText | None:
+    """The text of that ETag, when it is the previous one or one of the last revisions."""
+    agent = services().agent
+    previous = agent.previous_config()
+    if previous is not None and previous.etag == etag:
+        return previous
+    with contextlib.suppress(AgentError):
+        for one in agent.history(limit=LOOKED_BACK).revisions:
+            if one.etag == etag and one.kept:
+                return agent.revision_text(one.number)
+    return None
 
 
 def gone(screen: Screen) -> ResponseReturnValue:
@@ -269,6 +341,8 @@ def carried(screen: Screen, etag: str = "") -> list[tuple[str, str]]:
     """Everything that was posted, for the hidden fields of a page in between."""
     if screen.form is not None:
         return screen.form.fields_to_carry()
+    if screen.whole is not None:
+        return screen.whole.fields_to_carry()
     pairs: Iterable[tuple[str, str]] = request.form.items(multi=True)
     return [(name, etag if etag and name == "etag" else value) for name, value in pairs if name not in NOT_CARRIED]
 
@@ -288,8 +362,14 @@ def undo() -> ResponseReturnValue:
     previous = agent.previous_config()
     if previous is None or not previous.exists or not previous.text:
         return _cannot_undo("There is no earlier lvs.cf to go back to.")
+    if request.form.get("action") == "back":
+        return redirect(target)
     made = undoing(basis, previous)
-    receipt = agent.put_config(made.text, if_match=basis.etag, comment=readable(f"undo: {made.comment}"), actor=ACTOR)
+    try:
+        receipt = put(made, f"undo: {made.comment}", safeguards(request.form))
+    except Unread as unread:
+        pairs = [("etag", basis.etag), ("next", target)]
+        return reviewed(made, unread.receipt, "Undo", request.path, pairs, str(unread)), 409
     return redirect(with_token(target, _outcomes().keep(Outcome(receipt, made.changes, undo=True))))
 
 

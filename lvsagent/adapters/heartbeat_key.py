@@ -42,13 +42,18 @@ def read_keys(path: Path) -> Keys:
     return _parse(path, data)
 
 
+def new_key() -> bytes:
+    """A fresh key."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
 def make_key_file(path: Path) -> None:
     """Make a fresh key in a new file, to be taken by both directors.  Raises AdapterError; a file that is there is never replaced."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(file.fileno(), MODE)
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.write(new_key().hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -62,7 +67,11 @@ def take_key_file(source: Path, target: Path) -> str:
 
     Raises AdapterError; then ``target`` is as it was.  pulse sees the new file by itself.
     """
-    fresh = read_keys(source).present
+    return take_key(read_keys(source).present, target)
+
+
+def take_key(fresh: bytes, target: Path) -> str:
+    """The same for a key that is at hand."""
     before: bytes | None = None
     with contextlib.suppress(NoKey):
         before = read_keys(target).present

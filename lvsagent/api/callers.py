@@ -1,4 +1,4 @@
-"""Who is at the other end of the agent's socket, and whether they may speak.
+"""Who is at the other end of the agent's socket, and what they may call.
 
 Owns that one question.  The kernel's word (SO_PEERCRED, SO_PEERGROUPS) counts, never what a caller says of itself.
 """
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 SO_PEERGROUPS = 59
 """In the kernel since 4.13; Python has no name for it."""
+PEER_ROUTE = "POST /v1/peer"
+"""What the other director asks, carried by ``lvsagent receive``."""
 MOST_GROUPS = 256
 """What Python's getsockopt has room for; a process in more groups is known by those listed for its user."""
 
@@ -34,14 +36,31 @@ def caller_of(connected: socket.socket) -> Caller:
     return Caller(pid, uid, frozenset({gid}) | _process_groups(connected) | _listed_groups(uid, gid))
 
 
-def may_speak(caller: Caller, socket_group: str) -> bool:
-    """Root, the agent's own user, and members of the socket's group."""
+def may_call(caller: Caller, route: str, *, socket_group: str, sync_user: str) -> bool:
+    """Whether this caller may use a route (``POST /v1/peer``; ``""``: there is no such route).
+
+    Root and the agent's own user may use all.  The user as whom the other director comes may use that one route and no other, whatever
+    groups it is in; members of the socket's group every other one.
+    """
     if caller.uid in {0, os.geteuid()}:
         return True
+    if caller.uid == _uid(sync_user):
+        return route == PEER_ROUTE
+    return route != PEER_ROUTE and _gid(socket_group) in caller.groups
+
+
+def _uid(user: str) -> int | None:
     try:
-        return grp.getgrnam(socket_group).gr_gid in caller.groups
+        return pwd.getpwnam(user).pw_uid
     except KeyError:
-        return False
+        return None
+
+
+def _gid(group: str) -> int | None:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
 
 
 def name_of(caller: Caller) -> str:

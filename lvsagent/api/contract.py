@@ -16,6 +16,10 @@ from lvsagent.wire import (
     DiagnosticInfo,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     RehearsalRequest,
@@ -34,6 +38,8 @@ class Write:
 
     ``origin``: one of ``lvsagent.core.revisions.ORIGINS``.  ``other_parent``: the id of the revision that this one joins with the head.
     ``revision``: taken over as it is instead of a fresh one being made (the other director's, whose text ``data`` is).
+    ``plan``: the fingerprint of the plan that was shown (``""``: none was); ``confirm``: the token of what is to be taken out of service;
+    ``guard_s``: it goes back by itself unless it is confirmed within so many seconds (0: it stays).
     """
 
     data: bytes
@@ -42,6 +48,9 @@ class Write:
     actor: str = ""
     dry_run: bool = False
     origin: str = "console"
+    plan: str = ""
+    confirm: str = ""
+    guard_s: float = 0.0
     other_parent: str = ""
     revision: Revision | None = None
 
@@ -85,6 +94,8 @@ class Service(Protocol):
 
     def failover(self, request: FailoverRequest) -> None: ...
 
+    async def guard(self, request: GuardRequest) -> GuardInfo: ...
+
     def rehearsals(self) -> Rehearsals: ...
 
     def add_rehearsal(self, rehearsal: Rehearsal) -> None: ...
@@ -92,6 +103,10 @@ class Service(Protocol):
     def rehearse(self, request: RehearsalRequest) -> None: ...
 
     async def table(self, *, rules: bool) -> str: ...
+
+    def pairing(self) -> PairingInfo: ...
+
+    async def pair(self, request: PairingRequest) -> PairingInfo: ...
 
 
 class Refused(Exception):
@@ -113,6 +128,22 @@ class Invalid(Refused):
         errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
         super().__init__(f"lvs.cf has {errors} error{'s' if errors > 1 else ''}; nothing was written")
         self.diagnostics = list(diagnostics)
+
+
+class Unread(Refused):
+    """Nothing was written because whoever accepts should first read on; ``receipt`` is that of a dry run now."""
+
+    def __init__(self, message: str, receipt: Receipt) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class Grown(Unread):
+    """The plan does more than the one that was shown."""
+
+
+class Unconfirmed(Unread):
+    """The change takes much out of service at once, and nobody has said that this is meant."""
 
 
 class NotFound(Refused):

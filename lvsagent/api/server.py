@@ -20,10 +20,23 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.callers import Caller, caller_of, may_speak, name_of
-from lvsagent.api.contract import BadRequest, Invalid, NotFound, Question, Refused, Service, Stale, Unavailable, Write
+from lvsagent.api.callers import PEER_ROUTE, Caller, caller_of, may_call, name_of
+from lvsagent.api.contract import (
+    BadRequest,
+    Grown,
+    Invalid,
+    NotFound,
+    Question,
+    Refused,
+    Service,
+    Stale,
+    Unavailable,
+    Unconfirmed,
+    Unread,
+    Write,
+)
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -34,6 +47,7 @@ MOST_CONNECTIONS = 256
 MOST_EVENTS = 1000
 MOST_REVISIONS = 1000
 TEXT_LIMIT = 500
+LONGEST_GUARD_S = 3600.0
 ORIGINS_OF_CALLERS = ("console", "lvsctl", "rollback", "import")
 """Where a caller may say that a change comes from; the others are the agent's own word."""
 
@@ -46,6 +60,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STATUSES: dict[type[Refused], tuple[int, str]] = {
     Stale: (412, "stale"),
     Invalid: (422, "invalid"),
+    Grown: (409, "grown"),
+    Unconfirmed: (409, "unconfirmed"),
     NotFound: (404, "not_found"),
     Unavailable: (503, "unavailable"),
     BadRequest: (400, "bad_request"),
@@ -55,10 +71,12 @@ STATUSES: dict[type[Refused], tuple[int, str]] = {
 class ApiServer:
     """The listening socket and its connections."""
 
-    def __init__(self, service: Service, path: Path, socket_group: str) -> None:
+    def __init__(self, service: Service, path: Path, socket_group: str, sync_user: str = "") -> None:
+        """``socket_group``: who may use it; ``sync_user``: who may use nothing but ``POST /v1/peer``."""
         self._service = service
         self._path = path
         self._group = socket_group
+        self._sync_user = sync_user
         self._heard: set[object] = set()
         self._first_seen: dict[object, float] = {}
         self._runner: web.AppRunner | None = None
@@ -115,7 +133,7 @@ class ApiServer:
         self._heard.add(request.protocol)
         try:
             if not self._allowed(request):
-                return _problem(403, "forbidden", f"only root and members of the group {self._group} may talk to the agent")
+                return _problem(403, "forbidden", self._forbidden(request))
             return await handler(request)
         except (Refused, web.HTTPException, TimeoutError, ConnectionError) as error:
             return _refusal(request, error)
@@ -125,7 +143,12 @@ class ApiServer:
 
     def _allowed(self, request: web.Request) -> bool:
         caller = _caller(request)
-        return caller is not None and may_speak(caller, self._group)
+        return caller is not None and may_call(caller, _route(request), socket_group=self._group, sync_user=self._sync_user)
+
+    def _forbidden(self, request: web.Request) -> str:
+        if _route(request) == PEER_ROUTE:
+            return "only the other director may ask this, through lvsagent receive"
+        return f"only root and members of the group {self._group} may talk to the agent"
 
     def _routes(self) -> list[web.RouteDef]:
         return [
@@ -141,10 +164,13 @@ class ApiServer:
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
             web.post("/v1/failover", self._post_failover),
+            web.post("/v1/guard", self._post_guard),
             web.get("/v1/rehearsals", self._get_rehearsals),
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
+            web.get("/v1/pairing", self._get_pairing),
+            web.post("/v1/pairing", self._post_pairing),
         ]
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
@@ -173,6 +199,9 @@ class ApiServer:
             comment=unquote(_text(request, "comment"), errors="replace")[:TEXT_LIMIT],
             actor=actor[:TEXT_LIMIT],
             dry_run=_flag(request, "dry_run"),
+            plan=_text(request, "plan")[:TEXT_LIMIT],
+            confirm=_text(request, "confirm")[:TEXT_LIMIT],
+            guard_s=_guard_s(_text(request, "guard")),
             origin=origin,
         )
         receipt = await self._service.put(write)
@@ -228,6 +257,11 @@ class ApiServer:
         )
         return web.Response(status=204)
 
+    async def _post_guard(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, GuardRequest)
+        actor = (asked.actor or _user(request))[:TEXT_LIMIT]
+        return _json(200, await self._service.guard(GuardRequest(action=asked.action, actor=actor, etag=asked.etag)))
+
     async def _get_rehearsals(self, _request: web.Request) -> web.Response:
         return _json(200, self._service.rehearsals())
 
@@ -242,6 +276,16 @@ class ApiServer:
         asked = await _decoded(request, RehearsalRequest)
         self._service.rehearse(msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT]))
         return web.Response(status=202)
+
+    async def _get_pairing(self, _request: web.Request) -> web.Response:
+        return _json(200, self._service.pairing())
+
+    async def _post_pairing(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, PairingRequest)
+        if max(len(text) for text in (asked.action, asked.address, asked.code)) > TEXT_LIMIT:
+            raise BadRequest(f"no text in a pairing is longer than {TEXT_LIMIT} characters")
+        named = msgspec.structs.replace(asked, actor=(asked.actor or _user(request))[:TEXT_LIMIT])
+        return _json(200, await self._service.pair(named))
 
     async def _get_table(self, request: web.Request) -> web.Response:
         return web.Response(text=await self._service.table(rules=_flag(request, "rules")), content_type="text/plain", charset="utf-8")
@@ -265,6 +309,12 @@ def _listener(path: Path, group: str) -> socket.socket:
     listener.listen(128)
     fresh.replace(path)
     return listener
+
+
+def _route(request: web.Request) -> str:
+    """The route that would answer, as it was declared; ``""``: none would."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical}" if resource else ""
 
 
 def _caller(request: web.Request) -> Caller | None:
@@ -301,6 +351,17 @@ def _tags(header: str) -> list[str]:
 def _text(request: web.Request, name: str) -> str:
     """A word beside the body: as a header (percent-encoded) or in the query."""
     return request.headers.get(f"X-{name.title()}", "") or request.query.get(name, "")
+
+
+def _guard_s(text: str) -> float:
+    """The seconds of a guarded change; 0 when there is no guard."""
+    try:
+        seconds = float(text or 0)
+    except ValueError:
+        seconds = -1.0
+    if seconds and not 1 <= seconds <= LONGEST_GUARD_S:
+        raise BadRequest(f"guard is 1 to {LONGEST_GUARD_S:.0f} seconds")
+    return seconds
 
 
 def _number(request: web.Request, name: str, default: int) -> int:
@@ -355,5 +416,6 @@ def _problem(status: int, code: str, message: str, error: Refused | None = None)
         message=message,
         etag=error.etag if isinstance(error, Stale) else "",
         diagnostics=error.diagnostics if isinstance(error, Invalid) else [],
+        receipt=error.receipt if isinstance(error, Unread) else None,
     )
     return _json(status, problem)

@@ -148,7 +148,7 @@ def _detail(operation: Operation, have: Table) -> str:
     words = ""
     match operation:
         case AddService(_, service):
-            words = ", ".join(f"{fact} {value}" for fact, value in _service_facts(service).items())
+            words = service_words(service)
         case SetService(key, service):
             words = _service_change(have[key].service, service)
         case AddServer(_, _, server):
@@ -156,7 +156,7 @@ def _detail(operation: Operation, have: Table) -> str:
         case SetServer(service_key, server_key, server):
             words = _server_change(have[service_key].servers[server_key], server)
         case SetTimeouts(timeouts):
-            words = _timeout_words(timeouts)
+            words = timeout_words(timeouts)
     return words
 
 
@@ -197,6 +197,11 @@ def _service_facts(service: Service) -> dict[str, str]:
     return facts
 
 
+def service_words(service: Service) -> str:
+    """A virtual server's settings: ``scheduler rr, persistence 60 s, clients by /32``."""
+    return ", ".join(f"{fact} {value}" for fact, value in _service_facts(service).items())
+
+
 def _service_change(before: Service, after: Service) -> str:
     old, new = _service_facts(before), _service_facts(after)
     facts = [fact for fact in dict.fromkeys([*new, *old]) if old.get(fact) != new.get(fact)]
@@ -221,7 +226,8 @@ def _server_change(before: Server, after: Server) -> str:
     return ", ".join(f"{what} {old} → {new}" for what, old, new in pairs if old != new)
 
 
-def _timeout_words(timeouts: Timeouts) -> str:
+def timeout_words(timeouts: Timeouts) -> str:
+    """The idle limits that are set: ``tcp 900 s``."""
     pairs = (("tcp", timeouts.tcp_s), ("tcpfin", timeouts.tcpfin_s), ("udp", timeouts.udp_s))
     return ", ".join(f"{what} {seconds} s" for what, seconds in pairs if seconds)
 

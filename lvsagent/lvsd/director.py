@@ -19,15 +19,17 @@ import msgspec
 
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
+from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import identify
+from lvsagent.core.identity import BACKUP, PRIMARY, identify
 from lvsagent.core.revisions import KeptRevision
 from lvsagent.core.root_commands import permitted
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
+from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.history import UNREADABLE, History, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
@@ -35,8 +37,10 @@ from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
+from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
+from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.messages import PulseEvent
 from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
@@ -85,6 +89,7 @@ class Director:
         self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nanny(settings, self._nanny_said, self.book.known)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
+        self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
         self.disk = OnDisk("", exists=False)
@@ -98,6 +103,8 @@ class Director:
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
         self._background: set[asyncio.Task[None]] = set()
+        self.safety = Safety(self.keeper, self.book, settings.confirm_share)
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -112,6 +119,7 @@ class Director:
         if made is not None and made.revision.origin == "outside":
             message = f"lvs.cf was edited while the agent did not run, which is revision {made.number} now: {_line(made.changes)}"
             self.events.add("config", "info", message)
+        self.guard.resume()
         self.events.add(
             "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
         )
@@ -154,6 +162,7 @@ class Director:
 
     async def stop(self, *, planned: bool) -> None:
         """The end: planned, what is ours leaves the table; else everything stays as it is for the next lvsd."""
+        await self.pairing.close()
         if planned:
             await self.gate.finish(self.keeper.open_connections)
             await self.keeper.withdraw()
@@ -167,6 +176,11 @@ class Director:
         self._file_thread.shutdown()
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def etag(self) -> str:
+        """Of lvs.cf as last seen on the disk."""
+        return self.disk.etag
 
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
@@ -198,7 +212,9 @@ class Director:
             if write.dry_run:
                 receipt = await self._preview(candidate, current.etag)
             else:
-                receipt = await self._accept(candidate, current, write)
+                await self.safety.check(candidate, self.running, write, self._preview)
+                async with self.guard.over(candidate, current, write):
+                    receipt = await self._accept(candidate, current, write)
         return _timed(receipt, self.clock.now() - began)
 
     async def look_at_disk(self, *, again: bool = False) -> None:
@@ -312,6 +328,8 @@ class Director:
             steps=plan_steps(operations, have, self.running, candidate, sides),
             refusals=refusals({}, candidate, self.running, self.keeper.reason),
             diagnostics=list(candidate.diagnostics),
+            plan=self.safety.show(operations, have, self.running, candidate),
+            takes_out=self.safety.takes_out(self.running, candidate),
         )
 
     async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
@@ -370,6 +388,7 @@ class Director:
         self.running = configuration
         expansion = configuration.expansion
         self.identity = self._whoami()
+        self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
         self.pair.configure(configuration, self.identity)
         outcome = await self.keeper.adopt(expansion)

@@ -139,7 +139,7 @@ def _key_words(key: str) -> str:
     words = "there is no heartbeat key, so that the other director's heartbeats cannot be told from forged ones and no role is changed"
     if key not in {"", "missing"}:
         words = f"the heartbeat key cannot be used ({key}), so that no role is changed"
-    return f"{words}: run lvsctl pair --make FILE, and lvsctl pair --take FILE on both directors"
+    return f"{words}: pair the two directors (page PAIRING, or lvsctl pair --wait)"
 
 
 def _not_up(links: Sequence[HeartbeatLinkInfo]) -> Iterator[HeartbeatLinkInfo]:

@@ -15,6 +15,7 @@ from lvsagent.adapters.clock import SystemClock
 from lvsagent.adapters.file_watch import FileWatch
 from lvsagent.api.server import ApiServer
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.guard import LOOK_S
 from lvsagent.lvsd.service import LvsdService
 from lvsagent.ports import Clock, Ipvs
 from lvsagent.settings import AgentSettings
@@ -53,7 +54,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     _listen_to_signals(ending, reread)
     director = Director(settings, plane, clock)
     await director.start()
-    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group)
+    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group, settings.sync_user)
     await api.start()
     lifeline.keep_beating()
     watch = FileWatch(settings.lvs_cf, written.set)
@@ -68,6 +69,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             _whenever(reread, director, lambda: _read_again(director)),
             _whenever(written, director, director.look_at_disk),
             _names(director, watch),
+            _guard(director),
         )
     ]
     for task in tasks:
@@ -139,3 +141,9 @@ async def _names(director: Director, watch: FileWatch) -> None:
         await asyncio.sleep(NAMES_S)
         watch.look_around()
         await _safely(director, director.follow_names)
+
+
+async def _guard(director: Director) -> None:
+    while True:
+        await _safely(director, director.guard.run)
+        await asyncio.sleep(LOOK_S)

@@ -16,6 +16,10 @@ from lvsagent.wire import (
     Checks,
     Events,
     FailoverRequest,
+    GuardInfo,
+    GuardRequest,
+    PairingInfo,
+    PairingRequest,
     Receipt,
     Rehearsal,
     RehearsalRequest,
@@ -89,6 +93,10 @@ class LvsdService:
         """An operator's word about the role."""
         self._director.pair.failover(request)
 
+    async def guard(self, request: GuardRequest) -> GuardInfo:
+        """Confirm the change that is watched, or have it go back."""
+        return await self._director.guard.act(request)
+
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first, and the one that runs."""
         rehearser = self._rehearser
@@ -103,6 +111,14 @@ class LvsdService:
     def rehearse(self, request: RehearsalRequest) -> None:
         """REHEARSE: begin to measure a failover here."""
         self._rehearser.begin(request)
+
+    def pairing(self) -> PairingInfo:
+        """Whom this director is paired with."""
+        return self._director.pairing.info()
+
+    async def pair(self, request: PairingRequest) -> PairingInfo:
+        """Begin, stop or end a pairing."""
+        return await self._director.pairing.act(request)
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

@@ -82,6 +82,7 @@ class Snapshot:
                 ForeignService(service=str(key), scheduler=entry.service.scheduler, servers=len(entry.servers))
                 for key, entry in director.keeper.foreign()[:MOST_FOREIGN]
             ],
+            guard=director.guard.info(),
         )
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:

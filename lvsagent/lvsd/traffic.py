@@ -75,6 +75,11 @@ class Traffic:
         """Whether a sample is wanted at ``now`` (monotonic seconds)."""
         return self._at is None or now - self._at >= SAMPLE_S * 0.9
 
+    @property
+    def at(self) -> float | None:
+        """When the last sample was taken (monotonic seconds)."""
+        return self._at
+
     def sample(self, table: Table, now: float) -> None:
         """Take a reading of the table."""
         elapsed_s = max(now - self._at, 0.001) if self._at is not None else 0.0

@@ -294,7 +294,9 @@ class Director:
             self._wake.set()
         if machine.next_at(self._around.clock.now()) < self._awaited:
             self._beat_wake.set()
-        self._split.look(machine, self._beats.last, self._around.clock.now(), self._since)
+        if self._split.look(machine, self._beats.last, self._around.clock.now(), self._since):
+            self._follower.holder.announce_again(self._follower.wanted(self._goal()))
+            self._wake.set()
         if glance != self._glanced:
             self._glanced = glance
             self._wake.set()  # announcements wait for certainty, the shared connections for the other director

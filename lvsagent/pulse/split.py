@@ -46,11 +46,16 @@ class SplitWatch:
             self.yielded_s = 0.0
         self._role_at = now
 
-    def look(self, machine: Machine, last: Datagram | None, now: float, since: float) -> None:
-        """Has the other one yielded, are both active now?  ``since``: the wall clock's time of this one's role."""
+    def look(self, machine: Machine, last: Datagram | None, now: float, since: float) -> bool:
+        """Has the other one yielded, are both active now?  ``since``: the wall clock's time of this one's role.
+
+        True when the other one has just yielded: the neighbours may have believed it.
+        """
         theirs_s = last.yielded_s if last else 0.0
+        yielded = machine.role == ACTIVE and machine.both_active_since is None and self._both_since is not None
         if theirs_s and theirs_s != self._theirs_s and machine.role == ACTIVE and self._role_at < now - theirs_s:
             self._tell_end(theirs_s, "the other")
+            yielded = True
         self._theirs_s = theirs_s
         if machine.both_active_since is not None and self._both_since is None:
             peer = machine.peer.beat
@@ -58,6 +63,7 @@ class SplitWatch:
             at = time.strftime("%H:%M:%S", time.localtime(since))
             self._tell("role", "error", f"both directors are active: this one since {at} ({machine.reason}), {theirs}")
         self._both_since = machine.both_active_since
+        return yielded
 
     def _tell_end(self, both_s: float, who: str) -> None:
         if not self._told:

@@ -8,8 +8,13 @@ is seconds since the epoch.
 from __future__ import annotations
 
 from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.guard import GuardInfo as GuardInfo
+from lvsagent.wire.guard import GuardRequest as GuardRequest
+from lvsagent.wire.guard import TakeOutInfo as TakeOutInfo
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.pairing import PairingInfo as PairingInfo
+from lvsagent.wire.pairing import PairingRequest as PairingRequest
 from lvsagent.wire.rehearsals import Rehearsal as Rehearsal
 from lvsagent.wire.rehearsals import RehearsalRequest as RehearsalRequest
 from lvsagent.wire.rehearsals import Rehearsals as Rehearsals
@@ -62,15 +67,24 @@ class Receipt(Wire, frozen=True):
     duration_s: float = 0.0
     revision: int = 0
     """The number of the revision this became; 0: none (a dry run, or nothing was written)."""
+    plan: str = ""
+    """Of a dry run: the fingerprint of the plan, for the PUT that follows (see ``lvsagent.core.plan_prints``)."""
+    takes_out: TakeOutInfo | None = None
+    """Of a dry run: what has to be confirmed because it takes much out of service at once."""
 
 
 class Problem(Wire, frozen=True):
-    """The body of every answer that is not 2xx.  ``code``: stale, invalid, forbidden, unavailable, bad_request, too_large, not_found."""
+    """The body of every answer that is not 2xx.
+
+    ``code``: stale, invalid, grown, unconfirmed, forbidden, unavailable, bad_request, too_large, not_found.  ``receipt``: with grown and
+    unconfirmed, what a dry run would say now.
+    """
 
     code: str
     message: str
     etag: str = ""
     diagnostics: list[DiagnosticInfo] = []
+    receipt: Receipt | None = None
 
 
 # --- the state -----------------------------------------------------------------------------------------------------------------
@@ -310,6 +324,7 @@ class State(Wire, frozen=True):
     counters: CountersInfo
     alerts: list[Alert]
     foreign: list[ForeignService] = []
+    guard: GuardInfo | None = None
 
 
 class Event(Wire, frozen=True):

@@ -76,7 +76,7 @@ def test_without_javascript_every_screen_reads_and_a_change_is_accepted(chromium
         page = visitor.page
         visitor.log_in()
         expect(page.locator("#routing")).to_contain_text("http")
-        for screen in ("GLOBAL SETTINGS", "REDUNDANCY", "VIRTUAL SERVERS"):
+        for screen in ("GLOBAL SETTINGS", "REDUNDANCY", "LVS.CF", "HISTORY", "VIRTUAL SERVERS"):
             page.get_by_role("navigation", name="Screens").get_by_role("link", name=screen).click()
             expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.get_by_role("radio", name="Choose http", exact=True).check()

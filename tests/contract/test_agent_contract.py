@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, StaleConfig
-from lvsagent.wire import Rehearsal, RehearsalRequest, TrialRequest
+from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
+from lvsagent.wire import PairingRequest, Rehearsal, RehearsalRequest, TrialRequest
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
@@ -23,7 +23,7 @@ class LabInAThread:
 
     def __init__(self, folder: Path) -> None:
         self._loop = asyncio.new_event_loop()
-        self._lab = Lab(folder, FakeIpvs())
+        self._lab = Lab(folder, FakeIpvs(), confirm_share=0.5)
         self._lab.lvs_cf.write_text(TUTORIAL)
         self._loop.run_until_complete(self._begin())
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -219,3 +219,74 @@ def test_rehearsals_are_kept_newest_first(agent: Agent) -> None:
             )
         )
     assert [one.longest_gap_s for one in agent.rehearsals().rehearsals] == [0.02, 0.14]
+
+
+def test_a_lone_director_is_not_paired_and_bad_requests_are_refused_in_words(agent: Agent) -> None:
+    assert (agent.pairing().paired, agent.pairing().code) == (False, "")
+    for request, words in (
+        (PairingRequest(action="unpair"), "not paired"),
+        (PairingRequest(action="dance"), "wait, stop, join or unpair"),
+        (PairingRequest(action="join", address="192.0.2.1", code="short"), "4 groups of 5"),
+        (PairingRequest(action="join", address="righty", code="ABCDE-FGHIJ-KLMNO-PQRST"), "IP address"),
+    ):
+        with pytest.raises(AgentRefused, match=words):
+            agent.change_pairing(request)
+    assert not agent.pairing().paired
+
+
+# --- safe accepts ----------------------------------------------------------------------------------------------------------------
+
+HALF_GONE = TUTORIAL.replace("serial_no = 7", "serial_no = 8").replace(
+    "active = 1\n         weight = 1", "active = 0\n         weight = 1", 2
+)
+
+
+def test_a_dry_run_has_a_fingerprint_that_an_accept_may_name(agent: Agent) -> None:
+    before = agent.config()
+    shown = agent.put_config(CHANGED, if_match=before.etag, dry_run=True)
+    assert len(shown.plan) == 16
+    assert agent.put_config(CHANGED, if_match=before.etag, dry_run=True).plan == shown.plan
+    assert agent.put_config(CHANGED, if_match=before.etag, plan=shown.plan).written
+
+
+def test_an_accept_that_does_more_than_was_shown_is_refused_with_the_plan_as_it_is(agent: Agent) -> None:
+    before = agent.config()
+    shown = agent.put_config(CHANGED, if_match=before.etag, dry_run=True)
+    with pytest.raises(PlanGrown) as caught:
+        agent.put_config(CHANGED.replace("scheduler = rr", "scheduler = wlc"), if_match=before.etag, plan=shown.plan)
+    assert (caught.value.receipt.dry_run, caught.value.receipt.written) == (True, False)
+    assert len(caught.value.receipt.steps) > len(shown.steps)
+    assert agent.config() == before
+
+
+def test_what_takes_much_out_of_service_needs_its_token(agent: Agent) -> None:
+    before = agent.config()
+    with pytest.raises(Unconfirmed, match="number1 of http, number2 of http") as caught:
+        agent.put_config(HALF_GONE, if_match=before.etag)
+    takes = caught.value.receipt.takes_out
+    assert takes is not None
+    assert (takes.virtual, takes.real, takes.real_count, takes.real_total) == ([], ["number1 of http", "number2 of http"], 2, 3)
+    assert agent.put_config(HALF_GONE, if_match=before.etag, dry_run=True).takes_out == takes
+    assert agent.config() == before
+    assert agent.put_config(HALF_GONE, if_match=before.etag, confirm=takes.token).written
+
+
+def test_a_guarded_change_is_in_the_state_until_it_is_confirmed(agent: Agent) -> None:
+    assert agent.state().guard is None
+    receipt = agent.put_config(CHANGED, if_match=agent.config().etag, guard_s=60, actor="piranha")
+    guard = agent.state().guard
+    assert guard is not None
+    assert (guard.etag, guard.serial, guard.previous_serial, guard.state, guard.actor) == (receipt.etag, 8, 7, "watching", "piranha")
+    assert agent.guard("confirm", actor="piranha", etag=guard.etag).state == "confirmed"
+    with pytest.raises(AgentRefused):
+        agent.guard("revert")
+    assert agent.config().text == CHANGED
+
+
+def test_a_guarded_change_goes_back_when_asked_as_a_new_serial(agent: Agent) -> None:
+    agent.put_config(CHANGED, if_match=agent.config().etag, guard_s=60)
+    assert agent.guard("revert", actor="piranha").state == "went back"
+    assert agent.config().text == TUTORIAL.replace("serial_no = 7", "serial_no = 9")
+    guard = agent.state().guard
+    assert guard is not None
+    assert guard.reason == "piranha asked for it"

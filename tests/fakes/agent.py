@@ -2,6 +2,7 @@
 
 It behaves: real ETags, stale and invalid writes refused, the previous text kept for UNDO, a state derived from the configuration.  A test
 turns its knobs: ``down``, ``mark_down(…)``, ``connections(…)``, ``alert(…)``, ``event(…)``, ``passive``, ``userspace``, ``refusals``.
+``edit_outside`` makes a hand edit a revision, ``many_revisions``, ``thin`` and ``outcome`` give the history its other looks.
 ``pair()`` makes it one of two directors: ``failover`` then moves the role, ``peer_dies()`` and ``both_active()`` do what they say.
 """
 
@@ -18,6 +19,7 @@ import msgspec
 from app.lvscf import Loaded, Severity, diff, load
 from app.lvscf.model import Config, RealServer, VirtualServer
 from lvsagent.client import AgentDown, AgentRefused, ConfigText, InvalidConfig, StaleConfig
+from lvsagent.core.guard import Watch, returning_text
 from lvsagent.core.operator import ACTIONS, Standing, why_not
 from lvsagent.core.rehearsal import LONGEST_S, SHORTEST_S, Plane, target_of
 from lvsagent.core.revisions import Revision, link
@@ -33,7 +35,10 @@ from lvsagent.wire import (
     Event,
     Events,
     ForeignService,
+    GuardInfo,
     HeartbeatLinkInfo,
+    PairingInfo,
+    PairingRequest,
     PeerInfo,
     PlanStep,
     ProcessInfo,
@@ -48,11 +53,14 @@ from lvsagent.wire import (
     RoleInfo,
     RunningRehearsal,
     State,
+    TakeOutInfo,
     TrialReport,
     TrialRequest,
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.pairing import FakePairing
+from tests.fakes.safety import FakeSafety
 
 NOW = 1_790_000_000.0
 """The wall clock of every test of the console."""
@@ -160,6 +168,8 @@ class FakeAgent:
     """The names of the methods called, in order."""
     actors: list[str] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
+    safety: FakeSafety = field(default_factory=FakeSafety)
+    """Plans that grow, large changes, and the guard."""
 
     def __post_init__(self) -> None:
         self._previous: str | None = None
@@ -168,6 +178,7 @@ class FakeAgent:
         self._events: list[Event] = []
         self._loaded: tuple[str, Loaded] | None = None
         self._revisions: list[tuple[RevisionInfo, str]] = []
+        self.desk = FakePairing(self.wall)
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
         if not self.processes:
@@ -201,6 +212,39 @@ class FakeAgent:
     def edit_by_hand(self, text: str) -> None:
         """Somebody edits lvs.cf on the router: no previous text, no event."""
         self.text = text
+
+    def edit_outside(self, text: str) -> None:
+        """A hand edit that the agent has found, checked and made a revision."""
+        changes = [change.words for change in diff(self.config_now, self._load(text).config)]
+        self._previous, self.text, self.exists = self.text, text, True
+        self._remember(self.config_now.globals.serial_no, "", "outside", "", changes)
+
+    def many_revisions(self, count: int) -> None:
+        """So many more accepted changes, each of one weight and the serial."""
+        for _ in range(count):
+            serial = self.config_now.globals.serial_no
+            weight = f"weight = {serial % 9 + 1}"
+            text = self.text.replace(f"serial_no = {serial}\n", f"serial_no = {serial + 1}\n")
+            self.text = text.replace(f"weight = {(serial - 1) % 9 + 1}", weight, 1)
+            said = f"real server number1 of http: {weight}"
+            self._remember(serial + 1, "piranha", "console", said, [said])
+
+    def forget_history(self) -> None:
+        """There is no revision (yet)."""
+        self._revisions = []
+
+    def thin(self, number: int) -> None:
+        """Only the line about this revision is left, not its text."""
+        self._alter(number, kept=False)
+
+    def outcome(self, number: int, outcome: str, words: str = "") -> None:
+        """What came of this revision."""
+        self._alter(number, outcome=outcome, outcome_words=words)
+
+    def _alter(self, number: int, **changes: object) -> None:
+        self._revisions = [
+            (msgspec.structs.replace(info, **changes), text) if info.number == number else (info, text) for info, text in self._revisions
+        ]
 
     def pair(self, *, private: bool = True) -> None:
         """A backup is enabled, its heartbeats are heard, and it stands by (or is active, where this one is ``passive``)."""
@@ -273,7 +317,17 @@ class FakeAgent:
         return None if found is None else ConfigText(found[1], etag_of(found[1]))
 
     def put_config(
-        self, text: str, *, if_match: str, comment: str = "", actor: str = "", dry_run: bool = False, origin: str = ""
+        self,
+        text: str,
+        *,
+        if_match: str,
+        comment: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+        origin: str = "",
+        plan: str = "",
+        confirm: str = "",
+        guard_s: float = 0.0,
     ) -> Receipt:
         self._reach("put_config")
         before = etag_of(self.text)
@@ -284,16 +338,9 @@ class FakeAgent:
         errors = sum(one.severity is Severity.ERROR for one in found.diagnostics)
         if errors:
             raise InvalidConfig(f"lvs.cf would have {errors} errors.", diagnostics)
-        steps = [_step(change.words) for change in diff(self.config_now, found.config)]
+        steps = [*(_step(change.words) for change in diff(self.config_now, found.config)), *self.safety.grows]
         refusals, serial = list(self.refusals), found.config.globals.serial_no
-        if not dry_run:
-            self.actors.append(actor)
-            self.comments.append(comment)
-            changes = [change.words for change in diff(self.config_now, found.config)]
-            self._previous, self.text, self.exists = self.text, text, True
-            self._remember(serial, actor, origin or "console", comment, changes)
-            self.event("config", f"serial {serial} accepted: {comment}", actor=actor, at=self.wall())
-        return Receipt(
+        receipt = Receipt(
             etag=before if dry_run else etag_of(text),
             serial=serial,
             dry_run=dry_run,
@@ -304,13 +351,27 @@ class FakeAgent:
             diagnostics=diagnostics,
             previous_etag=before,
             duration_s=0.012,
-            revision=0 if dry_run else len(self._revisions),
         )
+        shown = _shown(receipt, before, self.safety.show(steps), self.safety.takes_out(self.config_now, found.config))
+        if dry_run:
+            return shown
+        if origin != "guard":
+            self.safety.check(shown, plan, confirm)
+            if guard_s:
+                self._watch(text, actor, comment, guard_s)
+        self.actors.append(actor)
+        self.comments.append(comment)
+        changes = [change.words for change in diff(self.config_now, found.config)]
+        self._previous, self.text, self.exists = self.text, text, True
+        self._remember(serial, actor, origin or "console", comment, changes)
+        self.event("config", f"serial {serial} accepted: {comment}", actor=actor, at=self.wall())
+        return msgspec.structs.replace(receipt, revision=len(self._revisions))
 
     def state(
         self, *, virtual: str = "", search: str = "", page: int = 1, per_page: int = 50, servers: bool = False, sort: str = ""
     ) -> State:
         self._reach("state")
+        self.safety.look(etag_of(self.text), self.wall(), self._go_back)
         loaded = self._load(self.text)
         everyone = [self._virtual(one, loaded.config) for one in loaded.config.virtual]
         found = [one for one in everyone if (not virtual or one.name == virtual) and _matches(one, search)]
@@ -334,7 +395,12 @@ class FakeAgent:
             counters=_sum([one.counters for one in everyone]),
             alerts=list(self.alerts),
             foreign=list(self.foreign),
+            guard=self.safety.info(self.wall()),
         )
+
+    def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:
+        self._reach("guard")
+        return self.safety.act(action, actor, etag, self.wall(), self._go_back)
 
     def events(self, *, limit: int = 20, before: int = 0) -> Events:
         self._reach("events")
@@ -363,6 +429,14 @@ class FakeAgent:
         if found is None:
             raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
         return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def pairing(self) -> PairingInfo:
+        self._reach("pairing")
+        return self.desk.now
+
+    def change_pairing(self, request: PairingRequest) -> PairingInfo:
+        self._reach("change_pairing")
+        return self.desk.change(request)
 
     def announce(self) -> None:
         self._reach("announce")
@@ -449,6 +523,32 @@ class FakeAgent:
             lines = ["IP Virtual Server version 1.2.1 (size=4096)", "Prot LocalAddress:Port Scheduler Flags"]
             lines += [f"TCP  {_where(one)} {one.scheduler}" for one in self.config_now.virtual if one.active]
         return "\n".join(lines) + "\n"
+
+    def _watch(self, text: str, actor: str, comment: str, guard_s: float) -> None:
+        now, before = self.wall(), self.config_now.globals.serial_no
+        self.safety.watch(
+            Watch(
+                etag=etag_of(text),
+                serial=before + 1,
+                actor=actor,
+                comment=comment,
+                previous=self.text.encode("utf-8", "surrogateescape"),
+                previous_etag=etag_of(self.text),
+                previous_serial=before,
+                began_at=now,
+                guard_s=guard_s,
+                deadline=now + guard_s,
+                deadline_at=now + guard_s,
+                boot="",
+            )
+        )
+
+    def _go_back(self, reason: str) -> tuple[str, int]:
+        assert self.safety.machine is not None
+        watch = self.safety.machine.watch
+        text = returning_text(watch.previous, watch.serial + 1).decode("utf-8", "surrogateescape")
+        receipt = self.put_config(text, if_match=etag_of(self.text), comment=f"guard: {reason}", actor="guard", origin="guard")
+        return receipt.etag, receipt.serial
 
     # --- how the state comes out of the configuration ---
 
@@ -666,6 +766,11 @@ def _info(one: object) -> DiagnosticInfo:
 
 def _step(words: str) -> PlanStep:
     return PlanStep(action="change", what="virtual server", name="", detail=words)
+
+
+def _shown(receipt: Receipt, etag: str, plan: str, takes_out: TakeOutInfo | None) -> Receipt:
+    """What a dry run says of a change."""
+    return msgspec.structs.replace(receipt, etag=etag, dry_run=True, written=False, applied=False, plan=plan, takes_out=takes_out)
 
 
 def _where(one: VirtualServer) -> str:

@@ -79,7 +79,7 @@ class Lab:
             state_dir=folder / "state",
             runtime_dir=folder / "run",
             socket_group=grp.getgrgid(os.getgid()).gr_name,
-            **settings,
+            **{"confirm_share": 1.0, **settings},  # tests take everything out and put it back all the time
         )
         for path in (self.settings.lvs_cf.parent, self.settings.state_dir, self.settings.runtime_dir):
             path.mkdir(parents=True, exist_ok=True)

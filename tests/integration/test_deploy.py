@@ -79,6 +79,7 @@ def test_what_is_installed_is_where_the_documentation_says(tmp_path: Path) -> No
     assert {name for name, (mode, _, _) in found.items() if not mode.startswith("d")} == {
         "etc/piranha/agent.toml",
         "etc/piranha/console.toml",
+        "etc/ssh/sshd_config.d/piranha.conf",
         "usr/local/lib/modules-load.d/piranha.conf",
         "usr/local/lib/systemd/system/lvsagent.service",
         "usr/local/lib/systemd/system/piranha-gui.service",
@@ -153,7 +154,7 @@ def keys_in(example: Path) -> set[str]:
 
 def test_the_example_agent_toml_says_every_key_at_its_default() -> None:
     assert load_settings(DEPLOY / "agent.toml") == AgentSettings()
-    assert keys_in(DEPLOY / "agent.toml") == {field.name for field in fields(AgentSettings)}
+    assert keys_in(DEPLOY / "agent.toml") == {field.name for field in fields(AgentSettings) if field.compare}
 
 
 def test_the_example_console_toml_says_every_key_at_its_default() -> None:
@@ -170,9 +171,35 @@ def test_examples_with_every_comment_sign_taken_away_are_still_toml() -> None:
 
 def test_the_users_that_are_made_are_those_of_the_settings() -> None:
     users = re.findall(r"^u (\w+)", (DEPLOY / "sysusers.d/piranha.conf").read_text(), re.MULTILINE)
-    assert set(users) == {AgentSettings().socket_group, AgentSettings().check_user}
+    settings = AgentSettings()
+    assert set(users) == {settings.socket_group, settings.check_user, settings.sync_user}
     unit = (DEPLOY / "systemd/piranha-gui.service").read_text()
     assert f"User={AgentSettings().socket_group}\n" in unit
+
+
+def test_sshd_lets_the_other_directors_user_do_one_thing_and_nobody_elses_settings_change(tmp_path: Path) -> None:
+    """Asked of the real sshd."""
+    snippet = (DEPLOY / "sshd_config.d/piranha.conf").read_text()
+    settings = AgentSettings()
+    assert f"Match User {settings.sync_user}\n" in snippet
+    assert f"AuthorizedKeysFile {settings.authorized_keys}\n" in snippet
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    (tmp_path / "config").write_text(f"Include {DEPLOY}/sshd_config.d/*.conf\nHostKey {tmp_path}/key\nPermitRootLogin no\n")
+
+    def effective(user: str) -> dict[str, str]:
+        argv = ["/usr/sbin/sshd", "-T", "-f", str(tmp_path / "config"), "-C", f"user={user},host=a,addr=192.0.2.1"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+
+    found = effective(settings.sync_user)
+    wanted = {"disableforwarding": "yes", "permittty": "no", "passwordauthentication": "no", "authenticationmethods": "publickey"}
+    assert {name: found[name] for name in wanted} == wanted
+    other = effective("daemon")
+    assert (other["permittty"], other["permitrootlogin"], other["authorizedkeysfile"]) == (
+        "yes",
+        "no",
+        ".ssh/authorized_keys .ssh/authorized_keys2",
+    )
 
 
 @pytest.mark.root
@@ -189,6 +216,10 @@ def test_users_and_folders_can_be_made_from_the_files(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     users = {line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()}
     assert users["lvscheck"][6].endswith("nologin")
+    assert users["lvssync"][6] == "/bin/sh"
+    inbox = tmp_path / "var/lib/lvssync/inbox"
+    assert (inbox.stat().st_mode & 0o777, inbox.stat().st_uid, inbox.parent.stat().st_uid) == (0o700, int(users["lvssync"][2]), 0)
+    assert any(line.startswith("lvsweb:") and line.endswith(":lvssync") for line in (tmp_path / "etc/group").read_text().splitlines())
     state = tmp_path / "var/lib/piranha"
     assert (oct(state.stat().st_mode & 0o777), state.stat().st_uid) == ("0o700", int(users["lvsweb"][2]))
 

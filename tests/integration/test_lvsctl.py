@@ -279,3 +279,63 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     heavy = ["asyncio", "aiohttp", "flask", "pyroute2", "cryptography"]
     program = f"import sys, lvsagent.ctl; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- safe changes ------------------------------------------------------------------------------------------------------------------
+
+
+def wider(stack: Stack) -> bytes:
+    """lvs.cf with number2 in service, as the next serial."""
+    text = stack.folder.lvs_cf.read_bytes()
+    return text.replace(b"active = 0\n     }", b"active = 1\n     }").replace(b"serial_no = 7", b"serial_no = 8")
+
+
+def test_apply_is_held_to_the_plan_that_was_shown(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    lighter = before.replace(b"scheduler = rr", b"scheduler = wlc")
+    shown = ctl("plan", "-", data=lighter).splitlines()[-1].removeprefix("plan ")
+    assert json.loads(ctl("plan", "-", "--json", data=lighter))["plan"] == shown
+    other = lighter.replace(b"     port = 80\n", b"     port = 82\n")
+    assert json.loads(ctl("apply", "-", "--plan", shown, "--json", data=other, status=1))["error"]["code"] == "grown"
+    assert "the plan has grown since it was shown, by " in ctl.error
+    assert stack.folder.lvs_cf.read_bytes() == before
+    assert "written, applied" in ctl("apply", "-", "--plan", shown, data=lighter)
+    ctl("apply", "-", data=before)
+
+
+def test_what_a_large_change_takes_out_is_named_before_it_is_done(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    ctl("apply", "-", data=wider(stack))
+    empty = b"serial_no = 9\nprimary = 127.0.0.1\n"
+    names = "takes out of service 1 of 1 virtual servers:\n  virtual server http\ntakes out of service 2 of 2 real servers:\n"
+    assert names in ctl("plan", "-", data=empty)
+    assert json.loads(ctl("apply", "-", "--json", data=empty, status=1))["error"]["code"] == "unconfirmed"
+    assert ctl.error.startswith(
+        names + "  real server number1 of http\n  real server number2 of http\nlvsctl: if that is meant, say --yes-take-out\n"
+    )
+    assert stack.folder.lvs_cf.read_bytes() != empty
+    assert "written, applied, serial 9" in ctl("apply", "-", "--yes-take-out", data=empty)
+    assert ctl.error.startswith(names)
+    ctl("apply", "-", data=before)
+
+
+def test_a_guarded_apply_is_counted_down_confirmed_and_had_back(ctl: Ctl, stack: Stack) -> None:
+    before = stack.folder.lvs_cf.read_bytes()
+    assert "written, applied, serial 8" in ctl("apply", "-", "--guard", "60", data=wider(stack))
+    assert "guarded change, serial 8: goes back to serial 7 in " in ctl("status")
+    assert ctl.json("status")["guard"]["state"] == "watching"
+    assert "unless confirmed (lvsctl guard confirm)" in ctl("guard", "status")
+    assert "went back: " in ctl("guard", "revert")
+    assert stack.folder.lvs_cf.read_bytes() == before.replace(b"serial_no = 7", b"serial_no = 9")
+    assert "went back: " in ctl("guard", "status", status=1)
+    ctl("guard", "confirm", status=1)
+    assert "no such change is being watched" in ctl.error
+    ctl("apply", "-", "--guard", "60", data=before)
+    assert ctl.json("guard", "confirm")["state"] == "confirmed"
+    assert stack.folder.lvs_cf.read_bytes() == before
+
+
+@pytest.mark.parametrize("seconds", ["0.5", "4000"])
+def test_a_guard_has_limits(ctl: Ctl, stack: Stack, seconds: str) -> None:
+    ctl("apply", "-", "--guard", seconds, data=wider(stack), status=1)
+    assert "guard is 1 to 3600 seconds" in ctl.error

@@ -81,7 +81,7 @@ class Agent:
         self.settings = self.folder / "agent.toml"
         self.settings.write_text(
             f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
-            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\n' + settings
+            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\nconfirm_share = 1\n' + settings
         )
         self.client = AgentClient(self.folder / "run" / "agent.sock")
         self._log = (self.folder / "log").open("ab")

@@ -1,4 +1,7 @@
-"""A browser without JavaScript, small enough for unit tests: reads a page's forms and sends them as a browser would."""
+"""A browser without JavaScript, small enough for unit tests: reads a page's forms and sends them as a browser would.
+
+That means for a text field: the first line feed is dropped, every line end is LF while one types and CR LF when it is sent.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ from werkzeug.test import TestResponse
 
 @dataclass
 class Form:
-    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not)."""
+    """One form of a page: where it posts to, what its fields say, and its buttons (words → value of ``action``, off or not).
+
+    ``boxes`` are the values of its tick boxes, ticked or not.
+    """
 
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    boxes: dict[str, str] = field(default_factory=dict)
 
 
 class Page(HTMLParser):
@@ -34,6 +41,7 @@ class Page(HTMLParser):
         self.words = ""
         self._open: list[str] = []
         self._select = ""
+        self._area: str | None = None
         self._button: tuple[str, bool] | None = None
         self.feed(self.html)
 
@@ -43,28 +51,39 @@ class Page(HTMLParser):
         if tag == "form":
             self.forms.append(Form(a.get("action", ""), a.get("method", "get")))
         elif tag == "input" and self.forms and "name" in a:
-            if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
-                self.forms[-1].fields[a["name"]] = a.get("value", "")
+            self._input(a)
+        elif tag == "textarea":
+            self._area, self.forms[-1].fields[a["name"]] = a["name"], ""
         elif tag == "select":
             self._select = a["name"]
         elif tag == "option" and self._select and ("selected" in a or self._select not in self.forms[-1].fields):
             self.forms[-1].fields[self._select] = a["value"]
         elif tag == "button":
             self._button = (a.get("value", ""), "disabled" in a)
-        if tag == "p" and "id" in a:
-            self._open.append(a["id"])
         elif tag == "p":
-            self._open.append("")
+            self._open.append(a.get("id", ""))
+
+    def _input(self, a: dict[str, str]) -> None:
+        if a.get("type") == "checkbox":
+            self.forms[-1].boxes[a["name"]] = a.get("value", "")
+        if a.get("type") not in {"radio", "checkbox"} or "checked" in a:
+            self.forms[-1].fields[a["name"]] = a.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "p" and self._open:
             self._open.pop()
         elif tag == "select":
             self._select = ""
+        elif tag == "textarea" and self._area is not None:
+            fields = self.forms[-1].fields
+            fields[self._area] = fields[self._area].replace("\r\n", "\n").replace("\r", "\n").removeprefix("\n")
+            self._area = None
         elif tag == "button":
             self._button = None
 
     def handle_data(self, data: str) -> None:
+        if self._area is not None:
+            self.forms[-1].fields[self._area] += data
         self.words += " " + " ".join(data.split()) if data.strip() else ""
         if self._open and self._open[-1]:
             self.by_id[self._open[-1]] = self.by_id.get(self._open[-1], "") + data
@@ -88,7 +107,8 @@ class Page(HTMLParser):
         form = self.form_with(button)
         action, disabled = form.buttons[button]
         assert not disabled, f"{button} is off"
-        data = MultiDict({name: value for name, value in {**form.fields, **typed}.items() if value is not None})
+        said = {name: value for name, value in {**form.fields, **typed}.items() if value is not None}
+        data = MultiDict({name: value.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n") for name, value in said.items()})
         if action:
             data["action"] = action
         answer = self.client.open(form.action, method=form.method.upper(), data=data)

@@ -30,7 +30,6 @@ def test_shows_what_lvs_cf_says_and_the_kernels_own_timeouts(client: FlaskClient
         ("nat_router_ip", "10.11.12.2", ("nat_router = 10.11.12.1 eth0:1", "nat_router = 10.11.12.2 eth0:1")),
         ("nat_router_device", "eth2:1", ("nat_router = 10.11.12.1 eth0:1", "nat_router = 10.11.12.1 eth2:1")),
         ("nat_nmask", "255.255.0.0", ("nat_nmask = 255.255.255.0", "nat_nmask = 255.255.0.0")),
-        ("service", "fos", ("service = lvs", "service = fos")),
     ],
 )
 def test_saves_exactly_the_changed_line(client: FlaskClient, agent: FakeAgent, name: str, typed: str, line: tuple[str, str]) -> None:
@@ -39,11 +38,19 @@ def test_saves_exactly_the_changed_line(client: FlaskClient, agent: FakeAgent, n
     assert agent.text.startswith("serial_no = 8")
 
 
+def test_another_kind_of_service_takes_every_virtual_server_out_and_so_asks_first(client: FlaskClient, agent: FakeAgent) -> None:
+    page = visit(client, URL).press("ACCEPT", service="fos")
+    assert agent.text == TUTORIAL
+    page.press("ACCEPT", confirm=page.form_with("BACK").boxes["confirm"])
+    assert changed_lines(TUTORIAL, agent.text) == [("service = lvs", "service = fos")]
+
+
 @pytest.mark.parametrize(
     ("name", "typed", "line"),
     [
         ("primary_private", "10.11.12.9", "primary_private = 10.11.12.9"),
         ("rsh_command", "ssh", "rsh_command = ssh"),
+        ("rsh_command", "rsync", "rsh_command = rsync"),
         ("tcp_timeout", "600", "tcp_timeout = 600"),
         ("tcpfin_timeout", "60", "tcpfin_timeout = 60"),
         ("udp_timeout", "30", "udp_timeout = 30"),

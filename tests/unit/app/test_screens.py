@@ -37,6 +37,10 @@ def test_shows_itself(client: FlaskClient, url: str) -> None:
     page = visit(client, url)
     assert page.status == 200
     assert page.tags.count("h1") == 1
+    heading, title = (re.search(rf"<{tag}>\s*(.*?)\s*</{tag}>", page.html, re.DOTALL) for tag in ("h1", "title"))
+    assert heading
+    assert title
+    assert title[1] == f"{heading[1]} · Piranha"
 
 
 @pytest.mark.parametrize("url", EVERY)

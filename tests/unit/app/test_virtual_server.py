@@ -148,7 +148,8 @@ def test_its_head_switches_it_and_says_where_a_demonstration_listens(client: Fla
     agent.userspace = True
     page = visit(client, URL)
     assert "127.0.0.100:8080" in page.words
-    page.press("DEACTIVATE")
+    asked = page.press("DEACTIVATE")
+    asked.press("ACCEPT", confirm=asked.form_with("BACK").boxes["confirm"])
     assert agent.config_now.virtual[0].active is False
 
 

@@ -161,7 +161,8 @@ def test_delete_asks_naming_what_goes_and_its_connections(client: FlaskClient, a
 
 
 def test_delete_takes_its_lines_and_no_others_and_undo_brings_them_back(client: FlaskClient, agent: FakeAgent) -> None:
-    page = visit(client, f"{URL}/http/delete").press("DELETE")
+    asked = visit(client, f"{URL}/http/delete").press("DELETE")
+    page = asked.press("ACCEPT", confirm=asked.form_with("BACK").boxes["confirm"])
     assert "Accepted: serial 8" in page.words
     assert [one.name for one in agent.config_now.virtual] == ["https"]
     assert added_lines(agent.text, TUTORIAL)[0] == "virtual http {"

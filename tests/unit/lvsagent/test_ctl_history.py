@@ -13,7 +13,19 @@ from lvsagent.ctl_history import HANDLERS
 from tests.fakes.agent import TUTORIAL, FakeAgent
 
 HEAVIER = TUTORIAL.replace("weight = 1", "weight = 2", 1).replace("serial_no = 7", "serial_no = 8")
-ARGUMENTS = {"json": False, "limit": 20, "text": False, "words": False, "comment": "", "number": 1, "a": 1, "b": None}
+ARGUMENTS = {
+    "json": False,
+    "limit": 20,
+    "text": False,
+    "words": False,
+    "comment": "",
+    "number": 1,
+    "a": 1,
+    "b": None,
+    "plan": "",
+    "yes_take_out": False,
+    "guard": 0.0,
+}
 
 
 def run(agent: FakeAgent, name: str, **given: object) -> int:

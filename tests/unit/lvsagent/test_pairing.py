@@ -169,7 +169,7 @@ class TestAlerts:
         assert self.codes(pair=GlobalSettings(), key="missing", peer=PeerInfo(state="none"), links=[]) == {}
 
     def test_no_key_says_what_to_run(self) -> None:
-        assert "lvsctl pair --make FILE" in self.codes(key="missing")["heartbeat-key"]
+        assert "lvsctl pair --wait" in self.codes(key="missing")["heartbeat-key"]
         assert "mode 0644" in self.codes(key="the file can be read by others (mode 0644)")["heartbeat-key"]
 
     def test_a_dead_peer_is_one_alert_not_one_for_each_link(self) -> None:

@@ -36,6 +36,12 @@ def test_every_key_is_taken() -> None:
         standby_checks = false
         reconcile_interval = 0.5
         userspace_port_offset = 8000
+        sync_user = "other"
+        sync_dir = "/srv/sync"
+        sync_port = 2222
+        ssh_host_key = "/srv/key.pub"
+        pair_port = 4000
+        peer_socket = "/srv/other.sock"
         """
     )
     assert settings == AgentSettings(
@@ -53,6 +59,12 @@ def test_every_key_is_taken() -> None:
         standby_checks=False,
         reconcile_interval=0.5,
         userspace_port_offset=8000,
+        sync_user="other",
+        sync_dir=Path("/srv/sync"),
+        sync_port=2222,
+        ssh_host_key=Path("/srv/key.pub"),
+        pair_port=4000,
+        peer_socket=Path("/srv/other.sock"),
     )
     assert settings.agent_socket == Path("/srv/run/agent.sock")
 
@@ -90,6 +102,9 @@ def test_an_unknown_table_is_a_key_too() -> None:
         ('name = "' + "ö" * 17 + '"', "at most 32 bytes"),
         ('name = "a\\nb"', "without control characters"),
         ("userspace_port_offset = 70000", "0 to 65534"),
+        ("sync_port = 0", "1 to 65535"),
+        ('pair_port = "3639"', "whole number"),
+        ('sync_user = "a b"', "name of a user"),
     ],
 )
 def test_a_wrong_value_says_what_is_expected_and_where(line: str, words: str) -> None:
@@ -134,3 +149,14 @@ def test_bytes_that_are_not_text_are_said(tmp_path: Path) -> None:
     path.write_bytes(b'node = "\xff"')
     with pytest.raises(SettingsError, match="not UTF-8"):
         load_settings(path)
+
+
+def test_what_belongs_to_the_other_director_is_beside_the_state_of_which_only_the_place_was_given() -> None:
+    settings = parse_settings('state_dir = "/srv/state"\n')
+    assert (settings.sync_dir, settings.authorized_keys) == (Path("/srv/state/sync"), Path("/srv/state/sync/authorized_keys"))
+    assert settings.inbox == Path("/srv/state/sync/inbox")
+
+
+def test_two_real_directors_do_not_speak_over_a_socket() -> None:
+    (problem,) = problems('peer_socket = "/run/other.sock"\n')
+    assert "two real directors use ssh" in problem
