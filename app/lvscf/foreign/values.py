@@ -16,7 +16,7 @@ from app.lvscf.keywords import BY_LEVEL, SCHEDULER_FLAGS, Level
 from app.lvscf.layout import directive_line
 from app.lvscf.lexer import lex
 from app.lvscf.literals import host_of, ip_of, service_port
-from app.lvscf.model import NO_ADDRESS, Forwarding, Protocol, Scheduler
+from app.lvscf.model import NO_ADDRESS, Forwarding, PersistenceEngine, Protocol, Scheduler
 from app.lvscf.quoting import UnwritableValue
 from app.lvscf.values import interpret
 
@@ -89,12 +89,12 @@ class Values:
         return self.put(line, name, value, words)
 
     def word(self, line: int, name: str, text: str) -> bool:
-        """Set a keyword that has a list of words (``scheduler``, ``protocol``)."""
-        words = {"scheduler": Scheduler, "protocol": Protocol}[name]
+        """Set a keyword that has a list of words (``scheduler``, ``protocol``, ``pe``)."""
+        words = {"scheduler": Scheduler, "protocol": Protocol, "pe": PersistenceEngine}[name]
         try:
             value: object = words(text.lower())
         except ValueError:
-            self.ledger.lost(line, f"lvs.cf has no {name} {shown(text)}")
+            self.ledger.lost(line, f"lvs.cf has no {'persistence engine' if name == 'pe' else name} {shown(text)}")
             return False
         return self.put(line, name, value)
 
