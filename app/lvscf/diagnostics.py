@@ -124,6 +124,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "no-vip": (W, "The virtual server's address is 0.0.0.0."),
     "mixed-families": (W, "A real server and its virtual server are of different address families."),
     "thresholds-crossed": (W, "lower_threshold is above upper_threshold."),
+    "one-packet-with-nat": (W, "one_packet with NAT: answers do not come from the virtual address."),
     "threshold-alone": (W, "lower_threshold without upper_threshold."),
     "pe-without-udp": (W, "A persistence engine for a service that is not UDP."),
     "pe-without-persistence": (W, "A persistence engine without persistence."),

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.lvscf.model import NO_ADDRESS, CheckKind, DnsRecord, Forwarding, PersistenceEngine, Protocol, ReservationConflictAction, Scheduler, ServiceKind
+from app.lvscf.model import (
+    NO_ADDRESS,
+    CheckKind,
+    DnsRecord,
+    Forwarding,
+    PersistenceEngine,
+    Protocol,
+    ReservationConflictAction,
+    Scheduler,
+    ServiceKind,
+)
 
 
 class Level(StrEnum):
@@ -241,7 +251,7 @@ _BLOCK = (
     Keyword(name="one_packet", level=B, type=T.BOOLEAN, default=False, version=OURS, effect=F.TABLE,
             meaning="Schedule every UDP packet on its own."),
     Keyword(name="pe", level=B, type=T.WORD, words=PersistenceEngine, default=None, version=OURS, effect=F.TABLE,
-            meaning="What keeps a client with its real server besides its address: sip is the Call-ID of SIP over UDP. It needs persistent."),
+            meaning="What a client is known by to persistent instead of its address: sip is the Call-ID of SIP over UDP."),
     Keyword(name="mark_ports", level=B, type=T.STRING, default=None, version=OURS, quoted=True, effect=F.TABLE,
             meaning="Ports of the virtual address whose packets this director marks with fwmark by itself, such as 80,443/tcp or "
                     "20-21,1024-65535/tcp 53/udp. Absent: the marks are set elsewhere."),

@@ -183,7 +183,8 @@ class Block:
     """What ``virtual`` and ``failover`` blocks have in common: all of their directives.
 
     ``address`` is ``None`` when the file gives none, ``sorry_server`` when it gives none or 0.0.0.0.  ``timeout``, ``reentry``
-    and ``persistent`` are seconds.  ``sorry_port`` 0 is the virtual server's port.  ``check_interval``, ``check_timeout``, ``rise`` and ``fall`` at 0 mean "by Piranha's rule".
+    and ``persistent`` are seconds.  ``sorry_port`` 0 is the virtual server's port.
+    ``check_interval``, ``check_timeout``, ``rise`` and ``fall`` at 0 mean "by Piranha's rule".
     """
 
     name: str

@@ -17,6 +17,7 @@ FLAGGED = (Scheduler.SH, Scheduler.MH)
 
 def virtual_findings(virtual: VirtualServer, network: Forwarding) -> Iterator[Finding]:
     """What is to be said of a virtual server's directives."""
+    yield from _one_packet(virtual, network)
     yield from _scheduling(virtual)
     yield from _quorum(virtual)
     yield from _sorry(virtual, network)
@@ -33,20 +34,34 @@ def server_findings(server: RealServer) -> Iterator[Finding]:
                       "upper_threshold says when it is overloaded")  # fmt: skip
 
 
+def _one_packet(virtual: VirtualServer, network: Forwarding) -> Iterator[Finding]:
+    if not virtual.one_packet:
+        return
+    if virtual.protocol is not Protocol.UDP:
+        yield Finding("one-packet-without-udp", "one_packet", f"one_packet is for UDP, and this service is {virtual.protocol}")
+    elif any((server.forward or network) is Forwarding.NAT for server in virtual.servers):
+        text = "the kernel remembers nothing of one_packet's packets, so that with NAT answers leave with the real server's own address"
+        yield Finding("one-packet-with-nat", "one_packet", text)
+
+
 def _scheduling(virtual: VirtualServer) -> Iterator[Finding]:
     udp = virtual.protocol is Protocol.UDP
-    if virtual.one_packet and not udp:
-        yield Finding("one-packet-without-udp", "one_packet", f"one_packet is for UDP, and this service is {virtual.protocol}")
     if virtual.pe and not udp:
-        yield Finding("pe-without-udp", "pe", f"pe = {virtual.pe} reads UDP packets, and this service is {virtual.protocol}: it is not used")
+        yield Finding(
+            "pe-without-udp", "pe", f"pe = {virtual.pe} reads UDP packets, and this service is {virtual.protocol}: it is not used"
+        )
     elif virtual.pe and not virtual.persistent:
-        yield Finding("pe-without-persistence", "pe", f"pe = {virtual.pe} says who one client is, which only persistent asks: it is not used")
+        yield Finding(
+            "pe-without-persistence", "pe", f"pe = {virtual.pe} says who one client is, which only persistent asks: it is not used"
+        )
     elif virtual.pe and not virtual.one_packet:
-        text = f"without one_packet, all that one client address and port sends goes one way, and pe = {virtual.pe} tells no calls apart in it"
+        text = (
+            f"without one_packet, all that one client address and port sends goes one way, and pe = {virtual.pe} tells no calls apart in it"
+        )
         yield Finding("pe-without-one-packet", "pe", text)
     for flag in filter(None, (flag.strip() for flag in (virtual.scheduler_flags or "").split(","))):
         scheduler = flag.partition("-")[0]
-        if virtual.scheduler not in FLAGGED or (scheduler != "flag" and scheduler != virtual.scheduler):
+        if virtual.scheduler not in FLAGGED or scheduler not in {"flag", virtual.scheduler}:
             text = f"{flag} means nothing to scheduler {virtual.scheduler}"
             yield Finding("flag-of-other-scheduler", "scheduler_flags", text)
 

@@ -31,6 +31,7 @@ from lvsagent.core.addresses import Address
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
+from lvsagent.core.marks import MarkRule, marks_of
 from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
 from lvsagent.core.weights import WHOLE, Sides, part_of
@@ -114,6 +115,7 @@ class Expansion:
     timeouts: Timeouts = NO_TIMEOUTS
     problems: tuple[Problem, ...] = ()
     resolved: bool = True
+    marks: tuple[MarkRule, ...] = ()
 
 
 def clean(text: str) -> str:
@@ -223,6 +225,7 @@ class _Reading:
         self._addresses: dict[str, Address] = {}
         self._problems: list[Problem] = []
         self._resolved = True
+        self._marks: list[MarkRule] = []
 
     def expansion(self) -> Expansion:
         settings = self._config.globals
@@ -247,6 +250,7 @@ class _Reading:
             timeouts=Timeouts(max(settings.tcp_timeout, 0), max(settings.tcpfin_timeout, 0), max(settings.udp_timeout, 0)),
             problems=tuple(self._problems),
             resolved=self._resolved,
+            marks=tuple(sorted(set(self._marks))),
         )
 
     def _virtual(self, place: int, virtual: VirtualServer) -> None:
@@ -269,6 +273,9 @@ class _Reading:
             )
             return
         self._pools[key] = self._pool(place, virtual, key)
+        address = self._address_of(virtual.address.host) if virtual.address else None
+        if address and address != NO_ADDRESS:
+            self._marks.extend(marks_of(virtual, address))
 
     def _failover_service(self, service: FailoverService) -> None:
         """A local service of the active director: its address follows the role, and it is checked there (``FOS_KEY``)."""

@@ -212,15 +212,7 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
     yield f"lb_kind {_KINDS[network]}"
     if virtual.one_packet and virtual.protocol is Protocol.UDP:
         yield "ops"
-    if virtual.persistent > 0:
-        yield f"persistence_timeout {virtual.persistent}"
-        if virtual.pe and virtual.protocol is Protocol.UDP:
-            yield f"persistence_engine {virtual.pe}"
-        length = length_of(virtual.pmask, ipv6=one.ipv6)
-        if one.ipv6 and length and length != 128:
-            yield f"persistence_granularity {length}"
-        elif not one.ipv6 and length and length != 32:
-            yield f"persistence_granularity {virtual.pmask}"
+    yield from _persistence(virtual, ipv6=one.ipv6)
     if not virtual.fwmark:
         yield f"protocol {virtual.protocol.upper()}"
     elif one.ipv6:
@@ -232,6 +224,19 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
         yield f"hysteresis {virtual.hysteresis}"
     if virtual.quiesce_server:
         yield "inhibit_on_failure"
+
+
+def _persistence(virtual: VirtualServer, *, ipv6: bool) -> Lines:
+    if virtual.persistent <= 0:
+        return
+    yield f"persistence_timeout {virtual.persistent}"
+    if virtual.pe and virtual.protocol is Protocol.UDP:
+        yield f"persistence_engine {virtual.pe}"
+    length = length_of(virtual.pmask, ipv6=ipv6)
+    if ipv6 and length and length != 128:
+        yield f"persistence_granularity {length}"
+    elif not ipv6 and length and length != 32:
+        yield f"persistence_granularity {virtual.pmask}"
 
 
 def _sorry(virtual: VirtualServer, network: Forwarding) -> Lines:

@@ -29,7 +29,7 @@ def pool(quorum: int = 0, hysteresis: int = 0, *, sorry: bool = True, quiesce: b
         sorry_server=SORRY.address if sorry else None,
         servers=servers,
     )
-    [found] = expand(Config(virtual=(virtual,)), {}.get).pools.values()
+    [found] = expand(Config(virtual=(virtual,)), lambda _name: None).pools.values()
     return found
 
 

@@ -117,6 +117,7 @@ EXAMPLES: dict[str, tuple[str, int]] = {
     "one-packet-without-udp": (virtual("one_packet = 1"), 6),
     "mixed-families": (CLEAN.replace("10.11.12.21", "2001:db8::21"), 16),
     "thresholds-crossed": (virtual(server="upper_threshold = 5\n         lower_threshold = 6"), 18),
+    "one-packet-with-nat": (virtual("one_packet = 1", "protocol = udp"), 6),
     "threshold-alone": (virtual(server="lower_threshold = 6"), 17),
     "pe-without-udp": (virtual("pe = sip"), 6),
     "pe-without-persistence": (virtual("pe = sip", "protocol = udp"), 6),
