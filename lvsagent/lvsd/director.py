@@ -368,7 +368,7 @@ class Director:
         self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._take_over(candidate)
-        refused = refusals(self.keeper.failures, candidate, before, self.keeper.reason)
+        refused = [*refusals(self.keeper.failures, candidate, before, self.keeper.reason), *self.marks.refusals()]
         if made is None:
             await self._keep_history()
         else:

@@ -6,17 +6,16 @@ run for it.
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lvsagent.core.marks import MarkRule
 from lvsagent.ports import AdapterError, MarkRules
+from lvsagent.wire import RefusalInfo
 
 LOOK_S = 10.0
 """How often rules that should be there are looked at: each look starts a program."""
-
-log = logging.getLogger(__name__)
 
 Say = Callable[[str, str, str], object]
 """Kind, severity and words of an event."""
@@ -36,6 +35,7 @@ class MarkKeeper:
         self._looked_at = float("-inf")
         self._ours = remembered.exists()
         self._set: frozenset[MarkRule] | None = None
+        self._one_at_a_time = asyncio.Lock()
         self.reason = ""
 
     async def follow(self, wanted: Sequence[MarkRule], now: float) -> None:
@@ -53,12 +53,17 @@ class MarkKeeper:
         self._wanted = frozenset()
         await self._keep(self._looked_at)
 
+    def refusals(self) -> list[RefusalInfo]:
+        """For a receipt: what of the marks is not in force."""
+        return [RefusalInfo(subject="firewall marks of mark_ports", reason=self.reason)] if self.reason else []
+
     async def _keep(self, now: float) -> None:
         if self._rules is None or not (self._wanted or self._ours):
             return
         self._looked_at = now
         try:
-            await self._compare(self._rules)
+            async with self._one_at_a_time:
+                await self._compare(self._rules)
         except AdapterError as error:
             self._failed(str(error))
         except OSError as error:

@@ -43,7 +43,7 @@ class DiagnosticInfo(Wire, frozen=True):
 class PlanStep(Wire, frozen=True):
     """One operation that a configuration leads to, in words, and the open connections it touches.
 
-    ``action`` is add, change or remove; ``what`` is "virtual server", "real server", "address", "timeouts".
+    ``action`` is add, change or remove; ``what`` is "virtual server", "real server", "address", "firewall mark", "timeouts".
     """
 
     action: str

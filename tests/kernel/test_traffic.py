@@ -300,6 +300,11 @@ def test_marks_that_somebody_has_removed_come_back_and_it_is_said(agent: Agent, 
 
 def test_without_the_privilege_it_is_said_what_to_do(cluster: lab.Cluster) -> None:
     with agents.running(ARTICLE) as plain:
-        plain.put(SHOP)
+        receipt = plain.put(SHOP)
+        assert [refusal.subject for refusal in receipt.refusals] == ["firewall marks of mark_ports"]
+        assert [step.detail for step in receipt.steps if step.what == "firewall mark"] == [
+            f"on packets to {lab.VIP} 80/tcp",
+            f"on packets to {lab.VIP} 443/tcp",
+        ]
         [alert] = [alert for alert in plain.client.state().alerts if alert.code == "marks"]
         assert "mark_rules" in alert.message
