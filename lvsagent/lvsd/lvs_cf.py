@@ -55,6 +55,8 @@ class LvsCf:
     def __init__(self, director: Director, files: ConfigFilesOnDisk) -> None:
         self.files = files
         self.disk = OnDisk("", exists=False)
+        self.being_written: Callable[[], bool] = lambda: False
+        """Whether somebody has not done writing it: half of it may be without errors, and is not what anybody meant."""
         self._director = director
         self._stamp = Stamp()
         self._writing = asyncio.Lock()
@@ -138,10 +140,13 @@ class LvsCf:
         return _timed(receipt, self._director.clock.now() - began)
 
     async def look_at_disk(self, *, again: bool = False) -> None:
-        """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
+        """Take over an edit that somebody made to the file itself, if it has no errors.
+
+        ``again``: somebody asks for it, so even if it looks unchanged, or unfinished.
+        """
         async with self._writing:
             stamp = self.files.stamp()
-            if stamp == self._stamp and not again:
+            if not again and (stamp == self._stamp or self.being_written()):
                 return
             self._stamp = stamp
             try:
