@@ -1,7 +1,8 @@
 """A file that somebody writes, found at once, with inotify.
 
 Owns what is worth a look: the file closed after writing, or another one renamed over it.  A file that vanishes is none: many editors move
-it away for a moment.  Nor is one that somebody is still writing: half an lvs.cf can be without errors.  What was not seen (a folder that was not there, a network file system) is found by whoever looks now and then.
+it away for a moment.  Nor is one that somebody is still writing: half an lvs.cf can be without errors.  What was not seen (a folder that
+was not there, a network file system) is found by whoever looks now and then.
 """
 
 from __future__ import annotations
