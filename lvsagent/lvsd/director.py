@@ -83,6 +83,7 @@ class Director:
         self.identity = "unknown"
         self.health_changed = asyncio.Event()
         self.names = Names(clock)
+        self._followed: dict[str, str | None] = {}
         self._plane_reason = ""
         self._failure = ""
         self.safety = Safety(self.keeper, self.book, settings.confirm_share)
@@ -119,8 +120,8 @@ class Director:
 
     async def follow_names(self) -> None:
         """Ask for the host names in lvs.cf again; a new address is taken over at once."""
-        names = host_names(self.running.config)
-        if names and await self.names.look_up(names):
+        await self.names.look_up(host_names(self.running.config))
+        if self._addresses() != self._followed:  # whoever asked: a REVIEW may have been told the new address before
             await self.lvs_cf.expand_again()
             self.events.add("config", "info", "a host name in lvs.cf has another address now; the table follows it")
 
@@ -184,6 +185,7 @@ class Director:
     async def take_over(self, configuration: Configuration) -> Outcome:
         """The table, nanny and pulse follow ``configuration`` from now on."""
         self.running = configuration
+        self._followed = self._addresses()
         expansion = configuration.expansion
         self.identity = self._whoami()
         self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
@@ -211,6 +213,10 @@ class Director:
         settings = self.running.config.globals
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         return {host: address for host in hosts if host and (address := self.names.address(host))}
+
+    def _addresses(self) -> dict[str, str | None]:
+        """Of every name in the lvs.cf that runs."""
+        return {name: self.names.address(name) for name in host_names(self.running.config)}
 
     def _whoami(self) -> str:
         settings = self.running.config.globals
