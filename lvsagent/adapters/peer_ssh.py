@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CONNECT_S = 3.0
 HANDSHAKE_S = 5.0
 KEEPALIVE_S = 15
+UNHEARD_S = 5
+"""A host that acknowledges nothing for so long is gone, however long its answer might have taken."""
 SLICE_S = 0.25
 """How soon the thread sees that nobody wants the answer any more."""
 WINDOW_BYTES = 8 * 1024 * 1024
@@ -243,6 +245,7 @@ def _open(keys: PeerKeys, errand: _Errand) -> _Session:
     for address in peer.introduction.addresses:
         try:
             connected = socket.create_connection((address, peer.introduction.port), min(CONNECT_S, errand.left()))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_S * 1000)
         except OSError as error:
             words = "no answer" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
             failures.append(f"{address} port {peer.introduction.port}: {words}")

@@ -27,16 +27,17 @@ class Arrival:
     text: bytes | None
 
 
-def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most: int, largest_bytes: int) -> str:
+def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most: int, largest_bytes: int, to_follow: bool = True) -> str:
     """Why these cannot be taken, in words; ``""`` when they can.
 
-    ``known``: whether a revision's id is here.  ``most`` revisions, each text at most ``largest_bytes``.
+    ``known``: whether a revision's id is here.  ``most`` revisions, each text at most ``largest_bytes``.  ``to_follow``: the last one is
+    to become lvs.cf, so its text must be there.
     """
     if not arrivals:
         return "no revision was sent"
     if len(arrivals) > most:
         return f"{len(arrivals)} revisions are more than the {most} that one message may hold"
-    if arrivals[-1].text is None:
+    if to_follow and arrivals[-1].text is None:
         return "the text of the newest revision was not sent"
     before: set[str] = set()
     for arrival in arrivals:

@@ -16,8 +16,9 @@ from lvsagent.wire.base import Wire
 MOST_REVISIONS = 20_000
 MOST_KNOWN = 2000
 LARGEST_TEXT_BYTES = 8 * 1024 * 1024
+MOST_IN_ONE = 1000
 TEXTS_BYTES = 16 * 1024 * 1024
-"""What the texts of one message may come to; the oldest stay at home when they are more."""
+"""What one message holds: so many revisions, and so much of their texts.  What is more than that comes in several."""
 LARGEST_MESSAGE_BYTES = 32 * 1024 * 1024
 LONGEST_WORD = 500
 Word = Annotated[str, msgspec.Meta(max_length=LONGEST_WORD)]
@@ -71,11 +72,12 @@ class Hello(Wire, frozen=True, tag="hello"):
 
 
 class Push(Wire, frozen=True, tag="push"):
-    """Take these, oldest first, as what follows on ``expected``, your head; the last becomes your lvs.cf."""
+    """Take these, oldest first, as what follows on ``expected``, your head; the last becomes your lvs.cf, unless ``more`` come."""
 
     revisions: list[SentRevision]
     expected: str
     standing: Standing
+    more: bool = False
 
 
 class Fetch(Wire, frozen=True, tag="fetch"):
@@ -131,11 +133,12 @@ class RefusedThere(Wire, frozen=True, tag="refused"):
 
 
 class Sent(Wire, frozen=True, tag="revisions"):
-    """Oldest first; ``includes`` as in ``Greeting``."""
+    """Oldest first; ``includes`` as in ``Greeting``.  ``more``: these are not all, so ask again."""
 
     revisions: list[SentRevision]
     standing: Standing
     includes: bool
+    more: bool = False
 
 
 class Planned(Wire, frozen=True, tag="planned"):
