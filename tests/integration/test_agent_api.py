@@ -261,6 +261,41 @@ async def test_an_edit_by_hand_with_errors_changes_nothing_and_is_said_loudly(la
     assert (await lab.ask(lab.client.state)).config.in_step
 
 
+def emptied(path: Path) -> None:
+    path.write_text("")
+
+
+def cut_short(path: Path) -> None:
+    path.write_text(TUTORIAL[: TUTORIAL.index("server number3")])
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("spoil", [emptied, cut_short, a_pipe, a_folder, a_link_to_nothing])
+async def test_whatever_is_put_in_the_place_of_lvs_cf_what_runs_goes_on_and_the_reason_is_said(
+    lab: Lab, spoil: Callable[[Path], None]
+) -> None:
+    spoil(lab.lvs_cf)
+    await lab.director.step()
+    await lab.director.step()
+    assert lab.weights() == ALL_IN
+    assert "still serving serial 1" in (await lab.ask(lab.client.state)).config.reason
+    assert (await lab.ask(lab.client.history)).total == 1
+
+
 async def test_an_address_that_a_review_was_told_first_is_followed_too(lab: Lab) -> None:
     found = {"web1": "127.0.0.31"}
     names = Names(Hours(), lambda name: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found[name], 0))])
