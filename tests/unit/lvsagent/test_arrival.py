@@ -42,6 +42,7 @@ def test_a_line_that_follows_on_what_is_known_is_taken() -> None:
         (made(origin="elsewhere"), "origin"),
         (made(comment="x" * 501), "more than 500 characters"),
         (made(at=1e300), "at a time that no clock shows"),
+        (made(at=-0.0), "at a time that no clock shows"),
         (made(at=-1.0), "at a time that no clock shows"),
         (made(serial=2**63), "serial number that no lvs.cf can have"),
         (made(serial=-(2**63) - 1), "serial number that no lvs.cf can have"),
