@@ -79,9 +79,10 @@ class Agent:
         self.lvs_cf = self.folder / "lvs.cf"
         self.lvs_cf.write_text(text)
         self.settings = self.folder / "agent.toml"
+        group = "" if "socket_group" in settings else 'socket_group = "root"\n'
         self.settings.write_text(
             f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
-            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\nconfirm_share = 1\n' + settings
+            'check_user = "nobody"\nreconcile_interval = 1\nconfirm_share = 1\n' + group + settings
         )
         self.client = AgentClient(self.folder / "run" / "agent.sock")
         self._log = (self.folder / "log").open("ab")
