@@ -134,6 +134,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "sorry-port-alone": (W, "sorry_port without sorry_server."),
     "sorry-port-unused": (W, "sorry_port where the forwarding method cannot change ports."),
     "bad-mark-ports": (E, "mark_ports names no ports."),
+    "mark-ports-overlap": (W, "Two virtual servers put different firewall marks on one port."),
     "mark-ports-unused": (W, "mark_ports without fwmark or without a virtual address."),
     "quorum-unreachable": (W, "quorum asks for more servers than there are."),
     "not-in-use-yet": (W, "A keyword that this version keeps and does not obey yet."),

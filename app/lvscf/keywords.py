@@ -210,7 +210,7 @@ _BLOCK = (
     Keyword(name="vip_nmask", level=B, type=T.MASK, default=NO_ADDRESS, screens="255.255.255.0", effect=F.ADDRESSES,
             meaning="The netmask of the virtual address; 0.0.0.0 lets the director choose."),
     Keyword(name="sorry_server", level=B, type=T.ADDRESS, default=None, zero_is_none=True, effect=F.TABLE,
-            meaning="The server of last resort, at the virtual server's port; 0.0.0.0 is none."),
+            meaning="The server of last resort, at sorry_port or else the virtual server's port; 0.0.0.0 is none."),
     Keyword(name="fwmark", level=B, type=T.INTEGER, default=0, range=Range((0, 2**32 - 1)), effect=F.TABLE,
             meaning="The firewall mark that is the service. Protocol and port then matter to checks alone. 0 is none."),
     Keyword(name="port", level=B, type=T.PORT, default=80, screens="80", always=True, range=PORTS_AND_NONE, effect=F.TABLE,

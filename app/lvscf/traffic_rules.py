@@ -5,10 +5,10 @@ Pure; ``validate`` puts the findings at their lines.  ``network`` is the forward
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.lvscf.check_rules import Finding
-from app.lvscf.mark_ports import BadPortsError, read_ports
+from app.lvscf.mark_ports import BadPortsError, PortRange, read_ports
 from app.lvscf.model import NO_ADDRESS, Forwarding, Protocol, RealServer, Scheduler, VirtualServer
 
 FLAGGED = (Scheduler.SH, Scheduler.MH)
@@ -97,3 +97,24 @@ def _marks(virtual: VirtualServer) -> Iterator[Finding]:
         yield Finding("mark-ports-unused", "mark_ports", "mark_ports says what fwmark is put on, and there is no fwmark")
     elif virtual.address is None or virtual.address.host == NO_ADDRESS:
         yield Finding("mark-ports-unused", "mark_ports", "mark_ports are ports of the virtual address, and there is none")
+
+
+def mark_overlaps(virtuals: Iterable[VirtualServer]) -> Iterator[tuple[VirtualServer, str]]:
+    """The virtual servers that mark a port of an address which an earlier one marks otherwise, and what to say of them."""
+    marked: dict[str, list[tuple[PortRange, VirtualServer]]] = {}
+    for virtual in virtuals:
+        if virtual.address is None or not virtual.fwmark or virtual.mark_ports is None:
+            continue
+        before = marked.setdefault(virtual.address.host, [])
+        try:
+            ports = read_ports(virtual.mark_ports, virtual.protocol)
+        except BadPortsError:
+            continue
+        first = next((found for port in ports for found in before if found[1].fwmark != virtual.fwmark and _meet(port, found[0])), None)
+        if first is not None:
+            yield virtual, f"{first[0]} of {virtual.address.host} has the mark {first[1].fwmark} already; a packet has one"
+        before.extend((port, virtual) for port in ports)
+
+
+def _meet(one: PortRange, other: PortRange) -> bool:
+    return one.protocol is other.protocol and one.first <= other.last and other.first <= one.last

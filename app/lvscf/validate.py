@@ -28,7 +28,7 @@ from app.lvscf.model import (
 )
 from app.lvscf.posix_regex import BadPatternError, translate
 from app.lvscf.reader import counts, placed
-from app.lvscf.traffic_rules import server_findings, virtual_findings
+from app.lvscf.traffic_rules import mark_overlaps, server_findings, virtual_findings
 from app.lvscf.values import TEXT_LIMIT_BYTES
 
 SMALLEST_TCP_TIMEOUT_S = 300
@@ -189,6 +189,9 @@ class _Validation:
                 place = f" (line {first.key})" if first.key is not None else ""
                 text = f"{words} is virtual server {shown(first.name)}{place} already; only one of the two can be in service"
                 self._say(server.key, keywords, "duplicate-service", text)
+
+        for server, text in mark_overlaps(self.config.virtual):
+            self._say(server.key, ["mark_ports"], "mark-ports-overlap", text)
 
     def _repeated_names(self, kind: str, blocks: Iterable[Block | RealServer]) -> None:
         seen: dict[str, int | None] = {}

@@ -127,6 +127,11 @@ EXAMPLES: dict[str, tuple[str, int]] = {
     "sorry-port-alone": (virtual("sorry_port = 8080"), 6),
     "sorry-port-unused": (virtual("sorry_server = 10.11.12.99", "sorry_port = 8080").replace("network = nat", "network = direct"), 7),
     "bad-mark-ports": (virtual("mark_ports = 80/tpc"), 6),
+    "mark-ports-overlap": (
+        virtual("fwmark = 1", "mark_ports = 79-81")
+        + "virtual other {\n  address = 192.0.2.100 eth1:1\n  fwmark = 2\n  mark_ports = 80/tcp\n}\n",
+        25,
+    ),
     "mark-ports-unused": (virtual("mark_ports = 80"), 6),
     "quorum-unreachable": (virtual("quorum = 2"), 6),
     "not-in-use-yet": (top("virtual_mac = 1"), 1),
