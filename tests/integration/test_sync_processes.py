@@ -176,6 +176,7 @@ def test_a_clock_a_day_off_matters_to_nothing(off_s: float) -> None:
         pair.in_step(changed(3))
 
 
+@pytest.mark.timeout(300)
 def test_500_pushes_in_a_row_each_arrive_over_one_connection(pair: Both) -> None:
     etag, longest = pair.lefty.client.config().etag, 0.0
     for number in range(2, PUSHES + 2):
