@@ -262,8 +262,11 @@ def _session(keys: PeerKeys, peer: Peer, address: str, connected: socket.socket,
 
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is said once, by whoever asked
     transport = None
+    limit_s = min(HANDSHAKE_S, errand.left())
+    too_late = threading.Timer(limit_s, lambda: _cut(connected))
+    too_late.daemon = True
+    too_late.start()
     try:
-        limit_s = min(HANDSHAKE_S, errand.left())
         transport = paramiko.Transport(connected, default_window_size=WINDOW_BYTES)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = transport.channel_timeout = limit_s
         transport.get_security_options().key_types = (KEY_TYPE,)
@@ -279,7 +282,15 @@ def _session(keys: PeerKeys, peer: Peer, address: str, connected: socket.socket,
             transport.close()
         connected.close()
         raise _translated(peer, error) from error
+    finally:
+        too_late.cancel()
     return _Session(peer, address, transport, channel)
+
+
+def _cut(connected: socket.socket) -> None:
+    """paramiko waits without end for the answer to a command; it wakes when there is nothing left to wait for."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _check_host_key(peer: Peer, address: str, blob: bytes) -> None:

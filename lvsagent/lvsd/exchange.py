@@ -23,6 +23,7 @@ from lvsagent.wire import RefusalInfo
 from lvsagent.wire.peer import (
     LARGEST_MESSAGE_BYTES,
     LARGEST_TEXT_BYTES,
+    LONGEST_WORD,
     MOST_IN_ONE,
     MOST_KNOWN,
     MOST_REVISIONS,
@@ -49,6 +50,8 @@ PUSH_S = 30.0
 """A large lvs.cf is read and applied there before the answer comes."""
 PLAN_S = 1.5
 """Somebody waits for the page."""
+NOT_UNDERSTOOD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a line raises; the last is for JSON that is nested too deep."""
 
 
 class Home(Protocol):
@@ -219,7 +222,7 @@ class Exchange:
             return Unreachable(str(error) or "it did not answer in time")
         except AdapterError as error:
             return Unreachable(str(error))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NOT_UNDERSTOOD as error:
             return NotTaken(f"the other director's answer cannot be understood (another version?): {error}")
 
     def _event(self, answer: Answer) -> Event:
@@ -232,9 +235,11 @@ class Exchange:
                 return self.compared()
             case InvalidThere(diagnostics=diagnostics):
                 first = next((one for one in diagnostics if one.severity == "error"), None)
-                return NotTaken("the other director finds errors in it" + (f": line {first.line}: {first.message}" if first else ""))
+                return NotTaken(
+                    "the other director finds errors in it" + (f": line {first.line}: {first.message[:LONGEST_WORD]}" if first else "")
+                )
             case RefusedThere(reason=reason):
-                return NotTaken(reason)
+                return NotTaken(reason[:LONGEST_WORD])
         return NotTaken("the other director gave an answer to another question")
 
     async def _received(self, answer: Sent) -> Event:
@@ -263,7 +268,7 @@ class Exchange:
         try:
             request = msgspec.json.decode(line, type=Request)
             answer = await self._answered(request)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NOT_UNDERSTOOD as error:
             answer = RefusedThere(reason=f"the request cannot be understood (another version?): {error}")
         except Invalid as error:
             answer = InvalidThere(diagnostics=error.diagnostics)
