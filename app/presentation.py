@@ -302,7 +302,11 @@ def virtual_badge(server: VirtualServerState) -> Badge:
 
 
 def real_badge(server: RealServerState) -> Badge:
-    """The state of a real server in words."""
+    """The state of a real server in words; one that answers and stays out for what it did before is held down."""
+    if server.held is not None and not server.held.kept and server.state == "rising":
+        return badge("held down", f"{server.reason}, until {clock(server.held.until)}")
+    if server.held is not None and server.held.kept:
+        return Badge("kept in service", WARN, f"{server.reason}; the mass-failure brake keeps it in until {clock(server.held.until)}")
     return badge(server.state, server.reason)
 
 

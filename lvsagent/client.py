@@ -34,6 +34,8 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
+    ReleaseRequest,
     Revisions,
     State,
     SyncInfo,
@@ -177,6 +179,13 @@ class Agent(Protocol):
 
     def explain(self, key: str) -> Explanation:
         """A check and its last results, newest first.  Raises AgentRefused when there is no such check."""
+        ...
+
+    def release(self, key: str = "", *, actor: str = "") -> Released:
+        """End the hold-down of the server of this check, or the brake's hold on it (``""``: of all, and the brake).
+
+        Raises AgentRefused when there is no such check, or no nanny.
+        """
         ...
 
     def trial(self, request: TrialRequest) -> TrialReport:
@@ -381,6 +390,11 @@ class AgentClient:
     def explain(self, key: str) -> Explanation:
         """A check and its last results, newest first."""
         return _decoded(self._call("GET", f"/v1/checks/{quote(_shown(key), safe='')}/results"), Explanation)
+
+    def release(self, key: str = "", *, actor: str = "") -> Released:
+        """End hold-downs and the brake's holds."""
+        request = ReleaseRequest(key=_shown(key), actor=actor or self._actor)
+        return _decoded(self._call("POST", "/v1/health/release", body=_encoded(request)), Released)
 
     def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW; waits for the slowest real server."""
