@@ -31,7 +31,7 @@ def ask() -> ResponseReturnValue:
 def act() -> ResponseReturnValue:
     """Let go of one, or of all."""
     if "key" not in request.form:
-        abort(422)
+        abort(400)
     try:
         done = services().agent.release(request.form["key"][:LONGEST], actor=ACTOR)
     except AgentError as error:
