@@ -38,7 +38,7 @@ OWN_TABS = (
     ("/history", "HISTORY"),
 )
 """What Piranha did not have comes after what it had."""
-BELONGS = {"/drift": "/redundancy", "/conflict": "/redundancy", "/import": "/lvs-cf"}
+BELONGS = {"/drift": "/redundancy", "/conflict": "/redundancy", "/import": "/lvs-cf", "/health": "/virtual-servers"}
 """Pages that have no tab of their own, and the tab that they belong to."""
 
 

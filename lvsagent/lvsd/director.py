@@ -138,6 +138,7 @@ class Director:
     async def step(self) -> None:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.look_at_disk()
+        self.both.look()
         if self.history.behind:
             async with self._writing:
                 await self._keep_history()
