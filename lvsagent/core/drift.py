@@ -35,13 +35,16 @@ def _meant(pool: Pool) -> Settings:
 
 
 def _settings(pool: Pool, entry: Entry) -> Settings:
-    """What the data plane has for a pool, with health taken out: a server that is out or has weight 0 counts as configured."""
+    """What the data plane has for a pool, with health taken out.
+
+    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly), counts as configured.
+    """
     servers = {one.key: one.server for one in pool.members}
     for key, server in entry.servers.items():
         if pool.sorry and key == pool.sorry[0] and key not in servers:
             continue
         configured = servers.get(key)
-        servers[key] = replace(server, weight=configured.weight) if configured and server.weight == 0 else server
+        servers[key] = replace(server, weight=configured.weight) if configured and server.weight < configured.weight else server
     return entry.service, servers
 
 

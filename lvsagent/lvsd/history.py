@@ -21,6 +21,7 @@ from typing import TypeVar
 from app.lvscf import diff, load
 from app.lvscf.model import Config
 from lvsagent.api.contract import NotFound, Unavailable, Write
+from lvsagent.core.arrival import TEXT_LIMIT
 from lvsagent.core.desired import clean
 from lvsagent.core.revisions import APPLIED, FAILED, PENDING, KeptRevision, Revision, link
 from lvsagent.lvsd.configuration import Configuration, decoded
@@ -174,9 +175,9 @@ class History:
                 serial=now.serial,
                 at=self._clock.wall(),
                 node=self._node,
-                actor=clean(actor),
+                actor=clean(actor)[:TEXT_LIMIT],
                 origin=origin,
-                comment=clean(comment),
+                comment=clean(comment)[:TEXT_LIMIT],  # longer when cleaned; the other director takes no more
             )
         )
 
