@@ -86,7 +86,6 @@ class GlobalSettingsForm(GlobalsForm):
         About(
             keyword="mass_failure_hold",
             unit="s",
-            piranha="blank",
             help="When most servers of several services fail at once, they stay in service so long: it is hardly the servers. "
             "No longer than clients may be sent to dead ones. Blank: off.",
         ),
