@@ -109,6 +109,7 @@ class Director:
     async def step(self) -> None:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.lvs_cf.follow()
+        self.both.look()
         self._note(await self.keeper.reconcile())
         await self.marks.look(self.clock.now())
         self.pair.tell_health(fit=self.keeper.info is not None)

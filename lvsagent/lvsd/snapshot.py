@@ -20,6 +20,7 @@ from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
 from lvsagent.lvsd.processes import Processes
 from lvsagent.lvsd.receipts import refusals
+from lvsagent.lvsd.release import held
 from lvsagent.lvsd.traffic import NO_TRAFFIC
 from lvsagent.wire import (
     Alert,
@@ -259,6 +260,7 @@ class Snapshot:
             reason=refused or reason,
             since=info.since if info else 0.0,
             counters=director.traffic.server(pool.key, member.key),
+            held=held(info, director.clock.wall()) if info else None,
         )
 
     # --- the whole -----------------------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ class _Virtual:
             self._server_word(child, server, values)
         server.values = values.found
         self.servers.append(server)
-        self._checked.append(CheckedServer(host, port, [child for child in block.inner if child.word in CHECKERS]))
+        self._checked.append(CheckedServer(server, [child for child in block.inner if child.word in CHECKERS]))
 
     def _server_word(self, child: Statement, server: Server, values: Values) -> None:
         line, value = child.line, child.value()

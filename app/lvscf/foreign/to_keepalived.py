@@ -59,6 +59,8 @@ def word(text: str) -> str:
 def _globals(settings: GlobalSettings, missing: Missing) -> Lines:
     yield "global_defs {"
     yield "    vrrp_version 3"
+    if settings.mass_failure_hold:
+        missing.say("mass_failure_hold: servers that fail all at once leave all at once")
     timeouts = {"tcp": settings.tcp_timeout, "tcpfin": settings.tcpfin_timeout, "udp": settings.udp_timeout}
     if any(timeouts.values()):
         yield "    lvs_timeouts " + " ".join(f"{name} {value}" for name, value in timeouts.items() if value)

@@ -45,11 +45,20 @@ def as_line(level: Level, name: str, value: object) -> str:
     try:
         line = directive_line("", keyword, value)
     except UnwritableValue as error:
-        raise Unusable(f"{name}: {error.reason}") from None
+        raise Unusable(error.reason if error.reason.startswith(name) else f"{name}: {error.reason}") from None
     for problem in interpret(keyword, lex(line).args).problems:
         if CODES[problem.code][0] is Severity.ERROR:
             raise Unusable(problem.message)
     return line
+
+
+def can_say(level: Level, name: str, value: object) -> bool:
+    """Whether lvs.cf can say it."""
+    try:
+        as_line(level, name, value)
+    except Unusable:
+        return False
+    return True
 
 
 class Values:
