@@ -71,9 +71,9 @@ class Override:
     node: str = ""
 
     @property
-    def version(self) -> tuple[int, str]:
-        """The greater one wins."""
-        return self.counter, self.node
+    def version(self) -> tuple[object, ...]:
+        """The greater one wins.  What follows ``node`` only tells two directors of one name apart."""
+        return (self.counter, self.node, self.at, self.action, self.phase, self.weight, self.deadline_at, self.return_at, self.actor)
 
     @property
     def name(self) -> str:

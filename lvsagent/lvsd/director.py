@@ -36,6 +36,7 @@ from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
+from lvsagent.lvsd.overrides import OverrideKeeper
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
@@ -116,6 +117,7 @@ class Director:
         self._background: set[asyncio.Task[None]] = set()
         self.safety = Safety(self.keeper, self.book, settings.confirm_share)
         self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
+        self.overrides = OverrideKeeper(settings.state_dir / "overrides.json", self, self._in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -142,6 +144,7 @@ class Director:
             async with self._writing:
                 await self._keep_history()
         self._note(await self.keeper.reconcile())
+        await self.overrides.look()
         self.pair.tell_health(fit=self.keeper.info is not None)
         self.pair.watch_services(self.clock.wall())
         now = self.clock.now()
@@ -416,6 +419,7 @@ class Director:
         self.pair.configure(configuration, self.identity)
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
         self.way.use(configuration)
+        await self.overrides.follow()
         outcome = await self.keeper.adopt(expansion)
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))

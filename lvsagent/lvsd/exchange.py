@@ -20,6 +20,7 @@ from lvsagent.core.revisions import KeptRevision, Parents, Revision, ancestors, 
 from lvsagent.core.sync import Answered, Barred, Event, NotTaken, Unreachable
 from lvsagent.ports import AdapterError, Peer, PeerRefused, PeerUnreachable, RevisionStore
 from lvsagent.wire import RefusalInfo
+from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import (
     LARGEST_MESSAGE_BYTES,
     LARGEST_TEXT_BYTES,
@@ -71,6 +72,14 @@ class Home(Protocol):
 
     async def plan(self, text: bytes) -> Planned:
         """What a text would do here.  Raises Refused."""
+        ...
+
+    def overrides(self) -> list[KeptOverride]:
+        """All that operators have decided about real servers, as it is known here."""
+        ...
+
+    async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
+        """What the other director knows of that."""
         ...
 
 
@@ -145,7 +154,7 @@ class Exchange:
 
     async def greet(self, peer: Peer) -> Event:
         """Compare."""
-        return await self._asked(peer, Hello(standing=self.standing()), HELLO_S)
+        return await self._asked(peer, Hello(standing=self.standing(), overrides=self._home.overrides()), HELLO_S)
 
     async def push(self, peer: Peer) -> Event:
         """Give it what it lacks."""
@@ -182,6 +191,8 @@ class Exchange:
             answer = await self._answer(peer, request, timeout_s)
             if isinstance(answer, Sent):
                 return await self._received(answer)
+            if isinstance(answer, Greeting):
+                await self._home.take_overrides(answer.overrides)
             return self._event(answer) if isinstance(answer, Answer) else answer
         except Stale:  # its push, or somebody here, was quicker than what we fetched
             return self.compared()
@@ -252,9 +263,10 @@ class Exchange:
 
     async def _answered(self, request: Request) -> Answer:
         match request:
-            case Hello(standing=standing):
+            case Hello(standing=standing, overrides=overrides):
                 self.theirs = standing
-                return Greeting(standing=self.standing(), includes=self._includes(standing.head))
+                await self._home.take_overrides(overrides)
+                return Greeting(standing=self.standing(), includes=self._includes(standing.head), overrides=self._home.overrides())
             case Push():
                 return await self._pushed(request)
             case Fetch(known=known, standing=standing):

@@ -51,6 +51,7 @@ class Sync:
         self._wake = asyncio.Event()
         self._news = asyncio.Condition()
         self._slow = False
+        self._untold = False
         self._said = ""
         self._since = clock.wall()
         self.answered_at = 0.0
@@ -80,6 +81,7 @@ class Sync:
             self.machine.busy = False
             return
         began = self._clock.now()
+        untold, self._untold = self._untold, self._untold and command is not Command.GREET
         try:
             event = await self._converse(command, peer)
         except Exception as error:  # a conversation that nobody foresaw must not end lvsd
@@ -92,6 +94,10 @@ class Sync:
         self.moved()
         self._feed(event)
         self._keep()
+        if not isinstance(event, Answered):
+            self._untold = untold
+        elif self._untold:
+            self._feed(Asked())
         async with self._news:
             self._news.notify_all()
 
@@ -140,6 +146,11 @@ class Sync:
         """Compare and push or fetch now."""
         self._pair()
         self._feed(Asked())
+
+    def tell(self) -> None:
+        """There is news that goes with a greeting: greet now, or as soon as what is under way is over."""
+        self._untold = True
+        self.ask()
 
     async def settled(self) -> None:
         """Wait until what is under way has come to its end, or for a moment."""

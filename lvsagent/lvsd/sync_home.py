@@ -19,6 +19,7 @@ from lvsagent.core.drift import read_print, wanted_print
 from lvsagent.core.foreign import as_blocks
 from lvsagent.ports import RevisionStore
 from lvsagent.wire import ConflictInfo, PeerPlan, RefusalInfo, SyncInfo, SyncRequest
+from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import Planned, Standing
 from lvsagent.wire.sync import Fingerprints
 
@@ -98,6 +99,14 @@ class SyncHome:
         director = self._director
         receipt = await director.put(Write(data=text, if_match=director.file().etag, dry_run=True, origin="peer"))
         return Planned(node=director.node, steps=receipt.steps, refusals=receipt.refusals)
+
+    def overrides(self) -> list[KeptOverride]:
+        """All that operators have decided about real servers."""
+        return self._director.overrides.sent()
+
+    async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
+        """What the other director knows of that."""
+        await self._director.overrides.hear(sent)
 
     # --- the API's questions -------------------------------------------------------------------------------------------------
 
