@@ -37,6 +37,11 @@ def override_info(one: Override, counted: tuple[int, int], guess_s: float | None
     )
 
 
+def left_words(left: int) -> str:
+    """How many connections are left."""
+    return "1 connection left" if left == 1 else f"{left} connections left"
+
+
 def shown_state(order: OverrideInfo, health: str) -> str:
     """The state of a real server that somebody has decided about: draining, drained, cut, forced up, forced down, or its health."""
     if order.action == "drain":
@@ -60,7 +65,7 @@ def _drain_words(one: Override, counted: tuple[int, int], guess_s: float | None)
     if one.phase is Phase.CUT:
         return ["taken out of the table"]
     left, templates = counted
-    parts = [f"{left} connections left" if left != 1 else "1 connection left"]
+    parts = [left_words(left)]
     if templates:
         parts.append(f"{templates} persistence templates left" if templates > 1 else "1 persistence template left")
     if guess_s and one.phase is not Phase.DRAINED:

@@ -50,7 +50,7 @@ from lvsagent.lvsd.health_book import HealthBook
 from lvsagent.lvsd.keeper import TableKeeper
 from lvsagent.lvsd.names import Names
 from lvsagent.lvsd.neighbours import Pulse
-from lvsagent.lvsd.override_words import override_info
+from lvsagent.lvsd.override_words import left_words, override_info
 from lvsagent.lvsd.sync import Sync
 from lvsagent.ports import AdapterError, Clock
 from lvsagent.wire import Alert, OverrideInfo, OverrideRequest, OverridesInfo
@@ -192,7 +192,7 @@ class OverrideKeeper:
         for one in self._machine.orders.by_target.values():
             if one.phase is Phase.ASKING:
                 info = self._info(one)
-                message = f"the deadline of the drain of {one.name} has come with {info.left} connections left: wait, cut, or have it back?"
+                message = f"the deadline of the drain of {one.name} has come with {left_words(info.left)}: wait, cut, or have it back?"
                 yield Alert(severity="warning", code="drain-deadline", message=message, subject=info.virtual)
 
     def _info(self, one: Override) -> OverrideInfo:

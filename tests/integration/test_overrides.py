@@ -166,7 +166,7 @@ async def test_a_drain_that_asks_is_an_alert_until_it_is_answered(tmp_path: Path
         (alert,) = [one for one in alerts if one.code == "drain-deadline"]
         assert (
             alert.message
-            == "the deadline of the drain of real server number1 of http has come with 1 connections left: wait, cut, or have it back?"
+            == "the deadline of the drain of real server number1 of http has come with 1 connection left: wait, cut, or have it back?"
         )
         await decide(lab, "wait")
         assert not [one for one in (await lab.ask(lab.client.state)).alerts if one.code == "drain-deadline"]
