@@ -14,7 +14,7 @@ from app.forms.values import legible
 from app.lvscf.model import NO_ADDRESS, Block, Config, FailoverService, RealServer, VirtualServer
 from app.presentation import Badge, badge, host_port, real_badge, virtual_badge
 from app.refs import Ref, refs
-from lvsagent.wire import RealServerState, VirtualServerState
+from lvsagent.wire import OverrideInfo, RealServerState, VirtualServerState
 
 PER_PAGE = 50
 
@@ -40,7 +40,10 @@ class VirtualRow:
 
 @dataclass(frozen=True, slots=True)
 class RealRow:
-    """One real server.  ``weight`` is the configured one, ``weight_now`` what is in force (``None``: not in the table)."""
+    """One real server.  ``weight`` is the configured one, ``weight_now`` what is in force (``None``: not in the table).
+
+    ``host`` is its address as the agent has it (``""``: not known), ``order`` what an operator has decided about it.
+    """
 
     ref: Ref
     active: bool
@@ -52,6 +55,8 @@ class RealRow:
     weight_now: int | None
     connections: int | None
     since: float
+    host: str = ""
+    order: OverrideInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) 
                 weight_now=state.weight if state else None,
                 connections=state.counters.active + state.counters.inactive if state else None,
                 since=state.since if state else 0.0,
+                host=state.address if state else "",
+                order=state.order if state else None,
             )
         )
     return rows

@@ -154,7 +154,7 @@ def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
         forwarding=FORWARDINGS.get(one.forwarding, one.forwarding),
         badge=badge(one.state, one.reason),
         since=since(one.since, now),
-        reason="" if one.state == "up" else one.reason,
+        reason="" if one.state == "up" and one.order is None else one.reason,
         weight=f"{in_force} ({number(one.configured_weight)})" if differs else in_force,
         weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}",
         traffic=_traffic(one.counters, top),
