@@ -140,7 +140,7 @@ class OverrideKeeper:
         running = self._director.running
         if not running.file.exists or running.errors:
             return
-        before, self._named = self._named, _named(running, self._director.names)
+        before, self._named = self._named, self._targets_of(running)
         known = frozenset(self._machine.orders.by_target) if before is None else before
         if gone := known - self._named:
             await self._handle(Gone(gone), settle=False)
@@ -184,7 +184,7 @@ class OverrideKeeper:
 
     def infos(self) -> OverridesInfo:
         """All of them, the newest first."""
-        newest = sorted(self._machine.orders.by_target.values(), key=lambda one: -one.counter)
+        newest = sorted(self._machine.orders.by_target.values(), key=lambda one: (-one.at, -one.counter))
         return OverridesInfo(overrides=[self._info(one) for one in newest])
 
     def alerts(self) -> Iterator[Alert]:
@@ -236,6 +236,19 @@ class OverrideKeeper:
             raise NotFound(f"there is no active real server {what}")
         return target
 
+    def _targets_of(self, running: Configuration) -> frozenset[str]:
+        """Every target that an lvs.cf names, active or not; while the name of a real server cannot be resolved any address may be its."""
+        names, found = self._director.names, set[str]()
+        for virtual in running.config.virtual:
+            for server in virtual.servers:
+                found.add(of_server(f"{clean(virtual.name)}/{clean(server.name)}"))
+                address = ip_of(server.address) or names.address(server.address)
+                found |= {of_host(address)} if address else self._decided_hosts()
+        return frozenset(found.union(*(_targets(member) for _, member in self._members())))
+
+    def _decided_hosts(self) -> set[str]:
+        return {target for target in self._machine.orders.by_target if target.startswith(of_host(""))}
+
     def _members(self) -> Iterator[tuple[Pool, Member]]:
         for pool in self._director.running.expansion.pools.values():
             for member in pool.members:
@@ -274,20 +287,6 @@ class OverrideKeeper:
 
 def _targets(member: Member) -> set[str]:
     return {of_server(member.check), of_host(member.key.address)}
-
-
-def _named(running: Configuration, names: Names) -> frozenset[str]:
-    """Every target that an lvs.cf names, active or not."""
-    found = set[str]()
-    for virtual in running.config.virtual:
-        for server in virtual.servers:
-            found.add(of_server(f"{clean(virtual.name)}/{clean(server.name)}"))
-            if address := ip_of(server.address) or names.address(server.address):
-                found.add(of_host(address))
-    for pool in running.expansion.pools.values():
-        for member in pool.members:
-            found |= _targets(member)
-    return frozenset(found)
 
 
 def _believed(kept: KeptOverride) -> Override | None:

@@ -20,7 +20,7 @@ class FakeOverrides:
         self.left: dict[str, tuple[int, int]] = {}
 
     def infos(self) -> OverridesInfo:
-        newest = sorted(self._machine.orders.by_target.values(), key=lambda one: -one.counter)
+        newest = sorted(self._machine.orders.by_target.values(), key=lambda one: (-one.at, -one.counter))
         return OverridesInfo(overrides=[override_info(one, self.left.get(one.target, (0, 0)), None) for one in newest])
 
     def act(self, request: OverrideRequest, config: Config) -> OverridesInfo:

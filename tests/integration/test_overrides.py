@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lvsagent.client import AgentRefused
 from lvsagent.core.table import Counters, ServerKey
 from lvsagent.wire import OverrideInfo, OverrideRequest, RealServerState
+from lvsagent.wire.overrides import KeptOverride
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL, Lab, running
 from tests.integration.sync_lab import both, eventually
@@ -204,6 +206,33 @@ async def test_what_cannot_be_kept_is_not_decided(tmp_path: Path) -> None:
             await decide(lab, "drain")
         assert served(lab)[ONE] == 1
         assert (await lab.ask(lab.client.overrides)).overrides == []
+
+
+async def test_a_host_is_not_forgotten_while_a_name_cannot_be_resolved(tmp_path: Path) -> None:
+    plane = FakeIpvs()
+    async with running(tmp_path, plane=plane) as lab:
+        await decide(lab, "drain", "127.0.0.21")
+    async with running(tmp_path, TUTORIAL.replace("address = 127.0.0.21", "address = nowhere.invalid"), plane=plane) as lab:
+        assert [one.host for one in (await lab.ask(lab.client.overrides)).overrides] == ["127.0.0.21"]
+    async with running(tmp_path, TUTORIAL.replace("address = 127.0.0.21", "address = 127.0.0.31"), plane=plane) as lab:
+        assert (await lab.ask(lab.client.overrides)).overrides == []
+
+
+async def test_what_the_other_director_sends_is_believed_only_where_it_makes_sense(tmp_path: Path) -> None:
+    good = KeptOverride(target="server:http/number1", action="drain", at=1.0, counter=5, node="righty")
+    bad = [
+        msgspec.structs.replace(good, action="explode", counter=9),
+        msgspec.structs.replace(good, phase="exploding", counter=9),
+        msgspec.structs.replace(good, counter=0),
+        msgspec.structs.replace(good, counter=2**60),
+        msgspec.structs.replace(good, weight=-1, counter=9),
+        msgspec.structs.replace(good, reason="x" * 2000, counter=9),
+    ]
+    async with running(tmp_path) as lab:
+        await lab.report("up")
+        await lab.director.overrides.hear([*bad, good])
+        assert served(lab)[ONE] == 0
+        assert lab.director.overrides.sent() == [good]
 
 
 async def test_a_file_that_cannot_be_used_is_said_and_lvsd_serves(tmp_path: Path) -> None:
