@@ -16,7 +16,7 @@ from app.refs import Ref
 from app.views.converters import understand_names
 from app.views.review import ACTOR, NO_NOTES, Notes, basis_now, page
 from app.views.virtual_server import Opened, opened
-from lvsagent.client import AgentError
+from lvsagent.client import AgentError, AgentRefused
 from lvsagent.wire import OverrideRequest
 
 blueprint = Blueprint("decisions", __name__)
@@ -56,7 +56,8 @@ def decide(server: Ref, real: Ref) -> ResponseReturnValue:
         services().agent.override(decisions.request_of(found, target, ACTOR, services().wall()))
     except AgentError as error:
         told = explain(error)
-        return _page(basis, vs, row, found, Notes(words=(f"{told.title}: {told.words}",))), told.status
+        status = 422 if isinstance(error, AgentRefused) else told.status
+        return _page(basis, vs, row, found, Notes(words=(f"{told.title}: {told.words}",))), status
     flash(decisions.SAID[found.action], "good")
     return redirect(url_for("real_servers.index", server=server))
 
