@@ -149,6 +149,9 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 # --- the header ---------------------------------------------------------------------------------------------------------------------
 
+BEING_APPLIED_S = 2.0
+"""A difference between the two directors that is younger is a change on its way, not drift."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -206,11 +209,11 @@ def header(snapshot: Snapshot, now: float) -> Header:
         role_since=since(role.both_active_since if both else role.since, now),
         peer="" if peer.state == "none" else peer.name or peer.address or "the other director",
         peer_badge=None if peer.state == "none" else last_known(peer_badge(peer, both_active=both), snapshot.down),
-        peer_heard=f"heard {since(peer.heard_at, now)} ago" if peer.heard_at else "",
+        peer_heard=f"heard {since(peer.heard_at, now)} ago" if peer.heard_at and peer.state != "alive" else "",
         both_active=since(role.both_active_since, now),
         serial=_serial(state),
         step=last_known(_step(state), snapshot.down),
-        lamp=last_known(lit, snapshot.down) if (lit := lamp(state.sync)) else None,
+        lamp=last_known(lit, snapshot.down) if (lit := lamp(state.sync, now)) else None,
         lamp_since=since(state.sync.equal_since if state.sync.equal else state.sync.since, now),
         parted=state.sync.state == "diverged" and not snapshot.down,
         demonstration=state.data_plane.kind == "userspace",
@@ -257,12 +260,15 @@ def _step(state: State) -> Badge:
     return Badge("errors in lvs.cf" if config.errors else "not in step", DOWN if config.errors else WARN, config.reason)
 
 
-def lamp(sync: SyncInfo) -> Badge | None:
+def lamp(sync: SyncInfo, now: float) -> Badge | None:
     """Whether both directors have the same lvs.cf, in force on both; alone, ``None`` while everything is as it should be."""
     if sync.state == "none":
         return None if sync.equal or not sync.differences else Badge("drift", WARN, sync.differences[0].words)
     if sync.state == "in_step":
-        return Badge("both alike", UP, sync.words) if sync.equal else Badge("not alike", WARN, sync.differences[0].words)
+        if sync.equal:
+            return Badge("both alike", UP, sync.words)
+        fresh = all(now - one.since < BEING_APPLIED_S for one in sync.differences)
+        return Badge("being applied", IDLE, sync.words) if fresh else Badge("not alike", WARN, sync.differences[0].words)
     words = {
         "unpaired": ("not paired", WARN),
         "unknown": ("peer’s lvs.cf not known", WARN),

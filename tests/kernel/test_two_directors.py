@@ -140,6 +140,23 @@ def test_a_cable_cut_on_the_active_moves_the_service_within_200_ms(pair: Pair, c
 
 
 def test_open_connections_survive_a_takeover(pair: Pair, cluster: lab.Cluster) -> None:
+    survive_a_takeover(pair, cluster)
+    pair.settle()
+
+
+def test_open_connections_survive_a_takeover_with_direct_routing(pair: Pair, cluster: lab.Cluster) -> None:
+    directly = lvs_cf(*SETTINGS, network="direct").replace("deadtime = 0.3", "deadtime = 1")
+    with cluster.answering_directly(tunnels=False):
+        pair.serve(directly)
+        until(lambda: all(director.settled() for director in pair), LIMIT_S, pair.words)
+        survive_a_takeover(pair, cluster)
+        until(lambda: all(director.settled() for director in pair), LIMIT_S, pair.words)
+    pair.serve(config())
+    pair.settle()
+
+
+def survive_a_takeover(pair: Pair, cluster: lab.Cluster) -> None:
+    """lefty is cut off; who was connected through it goes on through righty, with the same real server."""
     connections = [cluster.connect() for _ in range(3)]
 
     def ask(connection: socket.socket) -> bytes:
@@ -154,7 +171,6 @@ def test_open_connections_survive_a_takeover(pair: Pair, cluster: lab.Cluster) -
     until(lambda: pair.righty.role == "active", LIMIT_S, pair.words)
     assert [ask(connection) for connection in connections] == answers
     two_directors.heal("lefty")
-    pair.settle()
     for connection in connections:
         connection.close()
 

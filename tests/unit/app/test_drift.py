@@ -46,6 +46,15 @@ def test_the_lamp_says_in_words_how_the_two_stand_on_every_page(
         assert lamp in words(client.get(path).text)
 
 
+@pytest.mark.parametrize(("age_s", "lamp"), [(0.3, "being applied"), (5.0, "not alike for")])
+def test_a_change_on_its_way_to_the_other_director_is_not_called_drift(
+    client: FlaskClient, agent: FakeAgent, age_s: float, lamp: str
+) -> None:
+    agent.pair()
+    agent.travels(differences=(Difference(code="peer-table", words="righty applies it", since=agent.wall() - age_s),))
+    assert lamp in words(client.get("/control").text)
+
+
 def test_a_lone_director_has_no_lamp(client: FlaskClient, agent: FakeAgent) -> None:
     assert 'href="/drift"' not in client.get("/control").text
 
