@@ -156,6 +156,13 @@ class Exchange:
         """Compare."""
         return await self._asked(peer, Hello(standing=self.standing(), overrides=self._home.overrides()), HELLO_S)
 
+    async def mirror(self, peer: Peer) -> bool:
+        """Only what operators have decided; whether it is the same on both now."""
+        answer = await self._answer(peer, Hello(standing=self.standing(), overrides=self._home.overrides()), HELLO_S)
+        if isinstance(answer, Greeting):
+            await self._home.take_overrides(answer.overrides)
+        return isinstance(answer, Greeting)
+
     async def push(self, peer: Peer) -> Event:
         """Give it what it lacks."""
         expected = self.theirs.head if self.theirs else ""

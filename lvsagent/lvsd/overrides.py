@@ -96,6 +96,8 @@ class OverrideKeeper:
         self._counted: dict[str, Counted] = {}
         self._machine = Overrides(director.node, self._load())
         director.book.sides.orders = self._machine.orders
+        if self._machine.all:
+            director.sync.tell()
 
     # --- what comes in ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from lvsagent.wire import OverrideInfo, OverrideRequest, RealServerState
 from lvsagent.wire.overrides import KeptOverride
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL, Lab, running
-from tests.integration.sync_lab import both, eventually
+from tests.integration.sync_lab import PAIR, both, eventually
 
 ONE, TWO, THREE = (str(key) for key in NUMBERS)
 
@@ -263,6 +263,20 @@ async def test_the_other_director_drains_too_and_goes_on_when_it_takes_over(tmp_
         assert (await shown(pair.two)).state == "drained"
         await decide(pair.two, "auto")
         await eventually(lambda: served(pair.one)[ONE] == 1)
+
+
+async def test_it_travels_although_lvs_cf_does_not(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        for side in (pair.one, pair.two):
+            await side.report("up")
+        pair.two.lvs_cf.write_text("virtual http {\n")
+        await pair.two.director.look_at_disk()
+        await pair.one.accept(PAIR.replace("serial_no = 1", "serial_no = 2").replace("scheduler = rr", "scheduler = wlc"))
+        await eventually(lambda: pair.one.director.sync.state == "refused", pair.words)
+        await decide(pair.one, "drain")
+        await eventually(lambda: served(pair.two)[ONE] == 0, pair.words)
+        assert pair.one.director.sync.state == "refused"
 
 
 async def test_two_that_were_apart_agree_when_they_meet(tmp_path: Path) -> None:
