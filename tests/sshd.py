@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,12 @@ class Sshd:
                 os.kill(pid, 9)
         self.process.wait()
         self.process = None
+
+    def freeze(self, number: signal.Signals = signal.SIGSTOP) -> None:
+        """It takes connections and requests and says nothing; with SIGCONT it goes on."""
+        if self.process is not None:
+            for pid in [self.process.pid, *_children(self.process.pid)]:
+                os.kill(pid, number)
 
     def sessions(self) -> list[int]:
         """The processes that serve somebody."""

@@ -1,7 +1,8 @@
 """A file that somebody writes, found at once, with inotify.
 
 Owns what is worth a look: the file closed after writing, or another one renamed over it.  A file that vanishes is none: many editors move
-it away for a moment.  What was not seen (a folder that was not there, a network file system) is found by whoever looks now and then.
+it away for a moment.  Nor is one that somebody is still writing: half an lvs.cf can be without errors.  What was not seen (a folder that
+was not there, a network file system) is found by whoever looks now and then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from inotify_simple import INotify, flags
 log = logging.getLogger(__name__)
 
 WRITTEN = flags.CLOSE_WRITE | flags.MOVED_TO
-MASK = WRITTEN | flags.ONLYDIR
+GONE = flags.DELETE | flags.MOVED_FROM
+MASK = WRITTEN | GONE | flags.MODIFY | flags.ONLYDIR
 
 
 class FileWatch:
@@ -31,6 +33,7 @@ class FileWatch:
         self._path = path
         self._written = written
         self._watched: dict[int, str] = {}
+        self._being_written = False
         self._inotify: INotify | None = None
         try:
             self._inotify = INotify(nonblocking=True)
@@ -57,6 +60,11 @@ class FileWatch:
         if fresh:
             self._written()  # whatever happened before it was watched
 
+    def being_written(self) -> bool:
+        """Whether somebody has begun to write the file and has not closed it yet."""
+        self._read()
+        return self._being_written
+
     def close(self) -> None:
         """Nothing is told any more."""
         if self._inotify is not None:
@@ -68,6 +76,12 @@ class FileWatch:
         if self._inotify is None:
             return
         names = set(self._watched.values())
-        seen = self._inotify.read(timeout=0)
-        if any(event.mask & flags.Q_OVERFLOW or (event.mask & WRITTEN and event.name in names) for event in seen):
+        worth_a_look = False
+        for event in self._inotify.read(timeout=0):
+            if event.mask & flags.Q_OVERFLOW:
+                worth_a_look, self._being_written = True, False
+            elif event.name in names:
+                worth_a_look = worth_a_look or bool(event.mask & WRITTEN)
+                self._being_written = bool(event.mask & flags.MODIFY)
+        if worth_a_look:
             self._written()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CONNECT_S = 3.0
 HANDSHAKE_S = 5.0
 KEEPALIVE_S = 15
+UNHEARD_S = 5
+"""A host that acknowledges nothing for so long is gone, however long its answer might have taken."""
 SLICE_S = 0.25
 """How soon the thread sees that nobody wants the answer any more."""
 WINDOW_BYTES = 8 * 1024 * 1024
@@ -243,6 +245,7 @@ def _open(keys: PeerKeys, errand: _Errand) -> _Session:
     for address in peer.introduction.addresses:
         try:
             connected = socket.create_connection((address, peer.introduction.port), min(CONNECT_S, errand.left()))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_S * 1000)
         except OSError as error:
             words = "no answer" if isinstance(error, TimeoutError) else (error.strerror or str(error)).lower()
             failures.append(f"{address} port {peer.introduction.port}: {words}")
@@ -259,8 +262,11 @@ def _session(keys: PeerKeys, peer: Peer, address: str, connected: socket.socket,
 
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what goes wrong is said once, by whoever asked
     transport = None
+    limit_s = min(HANDSHAKE_S, errand.left())
+    too_late = threading.Timer(limit_s, lambda: _cut(connected))
+    too_late.daemon = True
+    too_late.start()
     try:
-        limit_s = min(HANDSHAKE_S, errand.left())
         transport = paramiko.Transport(connected, default_window_size=WINDOW_BYTES)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = transport.channel_timeout = limit_s
         transport.get_security_options().key_types = (KEY_TYPE,)
@@ -276,7 +282,15 @@ def _session(keys: PeerKeys, peer: Peer, address: str, connected: socket.socket,
             transport.close()
         connected.close()
         raise _translated(peer, error) from error
+    finally:
+        too_late.cancel()
     return _Session(peer, address, transport, channel)
+
+
+def _cut(connected: socket.socket) -> None:
+    """paramiko waits without end for the answer to a command; it wakes when there is nothing left to wait for."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _check_host_key(peer: Peer, address: str, blob: bytes) -> None:

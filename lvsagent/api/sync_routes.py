@@ -10,18 +10,25 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from lvsagent.api.contract import BadRequest, Service
+from lvsagent.api.contract import BadRequest, Service, Unavailable
 from lvsagent.wire import SyncRequest
 
 BODY_LIMIT_S = 20.0
 TEXT_LIMIT = 500
+PEER_AT_ONCE = 4
+"""The other director has one conversation and now and then a plan; each request may be large, and is held in memory."""
 
 
 def sync_routes(service: Service) -> list[web.RouteDef]:
     """The routes, for the server's table."""
 
+    turns = asyncio.Semaphore(PEER_AT_ONCE)
+
     async def post_peer(request: web.Request) -> web.Response:
-        return web.Response(body=await service.peer(await _body(request)), content_type="application/json")
+        if turns.locked():
+            raise Unavailable(f"{PEER_AT_ONCE} requests of the other director are under way: this one can wait")
+        async with turns:
+            return web.Response(body=await service.peer(await _body(request)), content_type="application/json")
 
     async def get_sync(_request: web.Request) -> web.Response:
         return _json(service.sync())

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from lvsagent.core.revisions import ORIGINS, Revision, linked
 
 TEXT_LIMIT = 500
+LATEST_S = 250_000_000_000.0
+"""In the year 9892: what is later has no date that a page could show."""
+LARGEST_SERIAL = 2**63 - 1
+"""What a store has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,17 @@ class Arrival:
     text: bytes | None
 
 
-def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most: int, largest_bytes: int) -> str:
+def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most: int, largest_bytes: int, to_follow: bool = True) -> str:
     """Why these cannot be taken, in words; ``""`` when they can.
 
-    ``known``: whether a revision's id is here.  ``most`` revisions, each text at most ``largest_bytes``.
+    ``known``: whether a revision's id is here.  ``most`` revisions, each text at most ``largest_bytes``.  ``to_follow``: the last one is
+    to become lvs.cf, so its text must be there.
     """
     if not arrivals:
         return "no revision was sent"
     if len(arrivals) > most:
         return f"{len(arrivals)} revisions are more than the {most} that one message may hold"
-    if arrivals[-1].text is None:
+    if to_follow and arrivals[-1].text is None:
         return "the text of the newest revision was not sent"
     before: set[str] = set()
     for arrival in arrivals:
@@ -47,8 +52,8 @@ def objection(arrivals: Sequence[Arrival], known: Callable[[str], bool], *, most
 
 def _wrong(arrival: Arrival, largest_bytes: int) -> str:
     revision, text = arrival.revision, arrival.text
-    if max(len(each) for each in (revision.node, revision.actor, revision.comment)) > TEXT_LIMIT:
-        return f"has a text of more than {TEXT_LIMIT} characters"
+    if words := _without_measure(revision):
+        return words
     if revision.origin not in ORIGINS:
         return "has an origin that this version does not know"
     if not linked(revision):
@@ -58,3 +63,14 @@ def _wrong(arrival: Arrival, largest_bytes: int) -> str:
     if len(text) > largest_bytes:
         return f"has a text of more than {largest_bytes // 1024} KiB"
     return "" if hashlib.sha256(text).hexdigest() == revision.etag else "does not have the text that its ETag speaks of"
+
+
+def _without_measure(revision: Revision) -> str:
+    """What no store could keep, and no page show."""
+    if max(len(each) for each in (revision.node, revision.actor, revision.comment)) > TEXT_LIMIT:
+        return f"has a text of more than {TEXT_LIMIT} characters"
+    if not 0 <= revision.at <= LATEST_S or str(revision.at).startswith("-"):  # SQLite gives 0.0 back for -0.0, which has another id
+        return "was made at a time that no clock shows"
+    if not -LARGEST_SERIAL <= revision.serial <= LARGEST_SERIAL:
+        return "has a serial number that no lvs.cf can have"
+    return ""

@@ -38,7 +38,8 @@ def _meant(pool: Pool) -> Settings:
 def _settings(pool: Pool, entry: Entry, orders: Orders) -> Settings:
     """What the data plane has for a pool, with health and operators taken out.
 
-    A server that is out, or has weight 0, or the one that an operator gave it, counts as configured.
+    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly), or no more than an operator
+    gave it, counts as configured.
     """
     servers = {one.key: one.server for one in pool.members}
     ordered = {one.key: order.weight for one in pool.members if (order := orders.of(one.check, one.key.address)) is not None}
@@ -46,7 +47,8 @@ def _settings(pool: Pool, entry: Entry, orders: Orders) -> Settings:
         if pool.sorry and key == pool.sorry[0] and key not in servers:
             continue
         configured = servers.get(key)
-        servers[key] = replace(server, weight=configured.weight) if configured and server.weight in (0, ordered.get(key, 0)) else server
+        usual = configured is not None and server.weight <= max(configured.weight, ordered.get(key, 0))
+        servers[key] = replace(server, weight=configured.weight) if configured is not None and usual else server
     return entry.service, servers
 
 

@@ -1,45 +1,39 @@
-"""The director: lvs.cf taken over, kept, and followed by the table, nanny and pulse.
+"""The director: lvs.cf at work, followed by the table, nanny and pulse.
 
-Owns the order of things: what is written before what is applied, who is told when, and what is an event.  Decisions about the table are
-in ``core``; the table itself is the keeper's; what callers see is put together in ``snapshot``.
+Owns what an lvs.cf sets in motion and in which order, who is told when, and what is an event.  How a change becomes lvs.cf is ``lvs_cf``'s;
+decisions about the table are in ``core``; the table itself is the keeper's; what callers see is put together in ``snapshot``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import msgspec
 
 from app.lvscf import ip_of
-from lvsagent.adapters.config_files import ConfigFilesOnDisk, Stamp, etag_of
+from lvsagent.adapters.config_files import ConfigFilesOnDisk
 from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
-from lvsagent.api.contract import Invalid, NotFound, Refused, Stale, Unavailable, Write
+from lvsagent.api.contract import Write
 from lvsagent.core.desired import FOS_KEY, host_names
-from lvsagent.core.identity import ACTIVE, BACKUP, PRIMARY, identify, redundancy_wanted
-from lvsagent.core.revisions import KeptRevision
+from lvsagent.core.identity import BACKUP, PRIMARY, identify, redundancy_wanted
 from lvsagent.core.root_commands import permitted
-from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
+from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
 from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
-from lvsagent.lvsd.history import UNREADABLE, History, OnTheDisk, changes_of
+from lvsagent.lvsd.history import History
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
+from lvsagent.lvsd.lvs_cf import LvsCf, OnDisk
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.overrides import OverrideKeeper
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.pairing_desk import PairingDesk
-from lvsagent.lvsd.receipts import plan_steps, refusals, repair_words
+from lvsagent.lvsd.receipts import refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.safety import Safety
 from lvsagent.lvsd.sync import Sync, Way
@@ -47,31 +41,15 @@ from lvsagent.lvsd.sync_home import SyncHome
 from lvsagent.lvsd.traffic import Traffic
 from lvsagent.lvsd.way import PeerWay
 from lvsagent.messages import PulseEvent
-from lvsagent.ports import AdapterError, Clock, ConfigFile, Ipvs, Switched
+from lvsagent.ports import Clock, ConfigFile, Ipvs, Switched
 from lvsagent.settings import AgentSettings
 from lvsagent.wire import CheckInfo, Receipt
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 CHANGES_TOLD = 5
 SAVED_AT_ONCE = 500
 """The health of more real servers than this is saved with the next round: it takes a while, and the table must not wait."""
 SERVERS_TOLD = 20
 """More real servers than this changing sides in one report are told in one event."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnDisk:
-    """lvs.cf as last seen on the disk.  ``reason``: why what it says is not what is running (``""``: it is)."""
-
-    etag: str
-    exists: bool
-    serial: int = 0
-    errors: int = 0
-    warnings: int = 0
-    reason: str = ""
 
 
 class Director:
@@ -83,7 +61,6 @@ class Director:
         """``way`` to the other director: the one that the settings and the pairing lead to, unless it is given."""
         self.settings = settings
         self.clock = clock
-        self.files = files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir)
         self.events = EventLog(settings.state_dir / "events.jsonl", clock)
         self.node = settings.name or socket.gethostname()
         store = SqliteRevisions(settings.state_dir / "history.db")
@@ -104,45 +81,30 @@ class Director:
         self.sync = Sync(self.both, store, clock, self.events, settings.state_dir / "peer-standing.json", way or self.way)
         self.started_at = clock.wall()
         self.running: Configuration = nothing(ConfigFile(b"", "", exists=False))
-        self.disk = OnDisk("", exists=False)
         self.identity = "unknown"
         self.health_changed = asyncio.Event()
         self.names = Names(clock)
-        self._stamp = Stamp()
+        self._followed: dict[str, str | None] = {}
         self._plane_reason = ""
         self._failure = ""
-        self._writing = asyncio.Lock()
-        self._keeping = asyncio.Lock()
-        self._file_thread = ThreadPoolExecutor(1, "files")
-        self._background: set[asyncio.Task[None]] = set()
         self.safety = Safety(self.keeper, self.book, settings.confirm_share)
-        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self._in_file_thread)
-        self.overrides = OverrideKeeper(settings.state_dir / "overrides.json", self, self._in_file_thread)
+        self.lvs_cf = LvsCf(self, files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir))
+        self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self.lvs_cf.in_file_thread)
+        self.overrides = OverrideKeeper(settings.state_dir / "overrides.json", self, self.lvs_cf.in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read lvs.cf and take it over; whatever is wrong with it, something is served and the reason is said."""
-        self._stamp = self.files.stamp()
-        configuration = await self._first_configuration()
-        if self.disk.reason:
-            self.events.add("config", "error" if self.disk.errors or self.disk.exists else "warning", self.disk.reason)
-        outcome = await self._take_over(configuration)
-        made = await self._keep_history()
-        if made is not None and made.revision.origin == "outside":
-            message = f"lvs.cf was edited while the agent did not run, which is revision {made.number} now: {_line(made.changes)}"
-            self.events.add("config", "info", message)
+        outcome = await self.lvs_cf.begin()
         self.guard.resume()
         self.events.add(
-            "process", "info", f"lvsd has started, serial {configuration.serial}, {len(outcome.operations)} changes to the table"
+            "process", "info", f"lvsd has started, serial {self.running.serial}, {len(outcome.operations)} changes to the table"
         )
 
     async def step(self) -> None:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
-        await self.look_at_disk()
-        if self.history.behind:
-            async with self._writing:
-                await self._keep_history()
+        await self.lvs_cf.follow()
         self._note(await self.keeper.reconcile())
         await self.overrides.look()
         self.pair.tell_health(fit=self.keeper.info is not None)
@@ -161,10 +123,9 @@ class Director:
 
     async def follow_names(self) -> None:
         """Ask for the host names in lvs.cf again; a new address is taken over at once."""
-        names = host_names(self.running.config)
-        if names and await self.names.look_up(names):
-            async with self._writing:
-                await self._take_over(expanded(self.running, self.names))
+        await self.names.look_up(host_names(self.running.config))
+        if self._addresses() != self._followed:  # whoever asked: a REVIEW may have been told the new address before
+            await self.lvs_cf.expand_again()
             self.events.add("config", "info", "a host name in lvs.cf has another address now; the table follows it")
 
     def failed(self, error: Exception) -> None:
@@ -185,233 +146,49 @@ class Director:
         else:
             self.book.save()
         await self.keeper.close()
-        if self._background:
-            await asyncio.wait(self._background)
-        await self.history.close()
-        self._file_thread.shutdown()
+        await self.lvs_cf.close()
 
     # --- lvs.cf --------------------------------------------------------------------------------------------------------------
 
     @property
+    def files(self) -> ConfigFilesOnDisk:
+        """lvs.cf and its copies on the disk."""
+        return self.lvs_cf.files
+
+    @property
+    def disk(self) -> OnDisk:
+        """lvs.cf as last seen on the disk."""
+        return self.lvs_cf.disk
+
+    @property
     def etag(self) -> str:
         """Of lvs.cf as last seen on the disk."""
-        return self.disk.etag
+        return self.lvs_cf.disk.etag
 
     def file(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises Unavailable when it cannot be read."""
-        try:
-            return self.files.read()
-        except AdapterError as error:
-            raise Unavailable(str(error)) from error
+        return self.lvs_cf.file()
 
     def previous(self) -> ConfigFile:
         """What stood there before the last accepted change.  Raises NotFound."""
-        try:
-            found = self.files.previous(self.file().etag)
-        except AdapterError as error:
-            raise Unavailable(str(error)) from error
-        if found is None:
-            raise NotFound("there is no earlier lvs.cf to go back to")
-        return found
+        return self.lvs_cf.previous()
 
     async def put(self, write: Write) -> Receipt:
         """Write lvs.cf and apply it, or with ``dry_run`` say what that would do.  Raises Stale, Invalid, Unavailable."""
-        began = self.clock.now()
-        async with self._writing:
-            current = self.file()
-            if current.etag != write.if_match:
-                raise Stale(current.etag)
-            candidate = await read_configuration(_as_file(write.data), self.names)
-            if candidate.errors:
-                raise Invalid(candidate.diagnostics)
-            if write.dry_run:
-                receipt = await self._preview(candidate, current.etag)
-            else:
-                await self.safety.check(candidate, self.running, write, self._preview)
-                async with self.guard.over(candidate, current, write):
-                    receipt = await self._accept(candidate, current, write)
-        if write.dry_run and write.origin != "peer":
-            receipt = msgspec.structs.replace(receipt, peer_plan=await self.both.peer_plan(write.data))
-        return _timed(receipt, self.clock.now() - began)
+        return await self.lvs_cf.put(write)
+
+    async def look_at_disk(self, *, again: bool = False) -> None:
+        """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
+        await self.lvs_cf.look_at_disk(again=again)
 
     async def reconcile(self) -> None:
         """Put the table right, now."""
         self._note(await self.keeper.reconcile())
 
-    async def look_at_disk(self, *, again: bool = False) -> None:
-        """Take over an edit that somebody made to the file itself, if it has no errors.  ``again``: even if it looks unchanged."""
-        async with self._writing:
-            stamp = self.files.stamp()
-            if stamp == self._stamp and not again:
-                return
-            self._stamp = stamp
-            try:
-                file = self.files.read()
-            except AdapterError as error:
-                self._out_of_step(replace(self.disk, reason=f"{error}; still serving serial {self.running.serial}"))
-                return
-            if not file.exists:
-                if self.running.file.exists:
-                    reason = f"{self.files.path} is gone; still serving serial {self.running.serial}"
-                    self._out_of_step(OnDisk(file.etag, exists=False, reason=reason))
-            elif file == self.running.file and not self.running.errors:
-                self.disk = _on_disk(self.running)
-            elif file.etag != self.disk.etag or again:
-                await self._edited_outside(file)
-
-    async def _first_configuration(self) -> Configuration:
-        try:
-            file = self.files.read()
-        except AdapterError as error:
-            self.disk = OnDisk("", exists=True, reason=f"{error}; serving what was applied last")
-            return await self._last_good() or nothing(ConfigFile(b"", ""))
-        if not file.exists:
-            return await self._without_file(file)
-        configuration = await read_configuration(file, self.names)
-        self.disk = _on_disk(configuration)
-        if not configuration.errors:
-            return configuration
-        good = await self._last_good()
-        served = f"serial {good.serial}, applied last" if good else "the virtual servers without errors"
-        self.disk = replace(self.disk, reason=f"{self.files.path} has errors ({_first_error(configuration)}); serving {served}")
-        return good or configuration
-
-    async def _without_file(self, file: ConfigFile) -> Configuration:
-        """No lvs.cf: nothing is served.  But one that vanished while we ran takes nothing down, not even over a restart."""
-        good = await self._last_good() if self.keeper.adopts else None
-        served = f"still serving serial {good.serial}" if good else "an empty configuration is served"
-        self.disk = OnDisk(file.etag, exists=False, reason=f"there is no {self.files.path}: {served}")
-        return good or nothing(file)
-
-    async def _last_good(self) -> Configuration | None:
-        try:
-            file = self.files.applied()
-        except AdapterError as error:
-            log.warning("%s", error)
-            return None
-        return await read_configuration(file, self.names) if file else None
-
-    async def _edited_outside(self, file: ConfigFile) -> None:
-        configuration = await read_configuration(file, self.names)
-        disk = _on_disk(configuration)
-        if configuration.errors:
-            words = f"{self.files.path} was edited by hand and has errors ({_first_error(configuration)})"
-            self._out_of_step(replace(disk, reason=f"{words}; still serving serial {self.running.serial}"))
-            return
-        before = self.running
-        if before.file.exists:
-            with contextlib.suppress(AdapterError):  # then there is no undo for this edit, and that is all
-                self.files.keep_previous(before.file.data, replaced_by=file.etag)
-        self.disk = disk
-        await self._take_over(configuration)
-        made = await self._keep_history()
-        self.sync.moved()
-        ours = made is None and not self.history.behind  # accepted, and then it was not known whether it was written
-        how = "written after all" if ours else "edited outside the console"
-        changes = await asyncio.to_thread(changes_of, before.config, configuration.config)
-        self.events.add("config", "info", f"lvs.cf was {how} and applied: {_line(changes)}")
-
-    async def _keep_history(self) -> KeptRevision | None:
-        """What is on the disk becomes history, if it is not; a file with errors does not, and one that is gone neither."""
-        now = self.running
-        known = now.file.exists and not now.errors and now.file.etag == self.disk.etag
-        etag = (self.disk.etag or UNREADABLE) if self.disk.exists else ""
-        disk = OnTheDisk(etag, now if known else None, self.files.owner())
-        return await self.history.follow(disk, refusals(self.keeper.failures, now, now, self.keeper.reason))
-
-    async def _keep_what_stands(self, file: ConfigFile) -> None:
-        """An edit by hand that nobody has looked at yet, and that is about to be replaced."""
-        if not file.exists or file.etag == self.history.head_etag:
-            return
-        if file == self.running.file:
-            await self._keep_history()
-        else:
-            found = await read_configuration(file, self.names)
-            if not found.errors:
-                await self.history.overtaken(OnTheDisk(file.etag, found, self.files.owner()))
-
-    def _out_of_step(self, disk: OnDisk) -> None:
-        if disk != self.disk:
-            self.disk = disk
-            self.events.add("config", "error", disk.reason)
-
-    async def _preview(self, candidate: Configuration, etag: str) -> Receipt:
-        sides = self.book.sides_for(candidate.expansion.checks)
-        try:
-            operations, have = await self.keeper.preview(candidate.expansion, sides)
-        except (AdapterError, OSError) as error:
-            raise Unavailable(f"the data plane cannot be read: {error}") from error
-        return Receipt(
-            etag=etag,
-            serial=candidate.serial,
-            dry_run=True,
-            written=False,
-            applied=False,
-            steps=plan_steps(operations, have, self.running, candidate, sides),
-            refusals=refusals({}, candidate, self.running, self.keeper.reason),
-            diagnostics=list(candidate.diagnostics),
-            plan=self.safety.show(operations, have, self.running, candidate),
-            takes_out=self.safety.takes_out(self.running, candidate),
-        )
-
-    async def _accept(self, candidate: Configuration, current: ConfigFile, write: Write) -> Receipt:
-        before = self.running
-        written = not current.exists or candidate.file.etag != current.etag
-        made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
-        self.way.use(candidate)
-        peer = await self.sync.accepted(wait=self.pulse.last_role == ACTIVE) if made else None
-        self._stamp = self.files.stamp()
-        self.disk = _on_disk(candidate)
-        outcome = await self._take_over(candidate)
-        refused = refusals(self.keeper.failures, candidate, before, self.keeper.reason)
-        if made is None:
-            await self._keep_history()
-        else:
-            self._in_background(self.history.ended(made, refused))
-            comment = f" ({write.comment})" if write.comment else ""
-            how = f"taken from the other director, where it was accepted on {write.revision.node}" if write.revision else "accepted"
-            message = f"lvs.cf {how}, serial {candidate.serial}: {_line(made.changes)}{comment}"
-            self.events.add("config", "info", message, actor=write.actor)
-        return Receipt(
-            etag=candidate.file.etag,
-            serial=candidate.serial,
-            dry_run=False,
-            written=written,
-            applied=not refused,
-            steps=plan_steps(outcome.operations, outcome.before, before, candidate, self.book.sides),
-            refusals=refused,
-            diagnostics=list(candidate.diagnostics),
-            previous_etag=current.etag if written and current.exists else "",
-            revision=made.number if made else 0,
-            peer=self.sync.receipt(peer.waited_s) if peer else None,
-        )
-
-    async def _replace(self, candidate: Configuration, current: ConfigFile, write: Write) -> KeptRevision:
-        """The revision first, then the file: see ``lvsagent.lvsd.history``."""
-        await self._keep_what_stands(current)
-        changes = await asyncio.to_thread(changes_of, self.running.config, candidate.config)
-        made = await self.history.begin(candidate, changes, write)
-        try:
-            await self._in_file_thread(self._write, write)
-        except Refused as error:
-            with contextlib.suppress(Unavailable):  # it cannot even be read: the next round sees what is there
-                if self.file().etag != candidate.file.etag:
-                    await self.history.never_written(str(error))
-            raise
-        return made
-
-    def _write(self, write: Write) -> None:
-        """In a thread.  The file is looked at once more: reading a large text takes time, and an editor may have been quicker."""
-        try:
-            etag = self.files.read().etag
-            if etag != write.if_match:
-                raise Stale(etag)
-            self.files.write(write.data)
-        except AdapterError as error:
-            raise Unavailable(str(error)) from error
-
-    async def _take_over(self, configuration: Configuration) -> Outcome:
+    async def take_over(self, configuration: Configuration) -> Outcome:
+        """The table, nanny and pulse follow ``configuration`` from now on."""
         self.running = configuration
+        self._followed = self._addresses()
         expansion = configuration.expansion
         self.identity = self._whoami()
         self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
@@ -426,17 +203,8 @@ class Director:
         self.pair.tell_health(fit=self.keeper.info is not None)
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
-            self._in_background(self._keep_applied(configuration.file))
+            self.lvs_cf.keep_applied(configuration.file)
         return outcome
-
-    async def _keep_applied(self, file: ConfigFile) -> None:
-        async with self._keeping:
-            if file != self.running.file:
-                return  # a newer one is on its way
-            try:
-                await self._in_file_thread(self.files.keep_applied, file)
-            except AdapterError as error:
-                log.warning("%s", error)
 
     # --- pulse, nanny --------------------------------------------------------------------------------------------------------
 
@@ -449,6 +217,10 @@ class Director:
         settings = self.running.config.globals
         hosts = (settings.primary, settings.primary_private, settings.backup, settings.backup_private)
         return {host: address for host in hosts if host and (address := self.names.address(host))}
+
+    def _addresses(self) -> dict[str, str | None]:
+        """Of every name in the lvs.cf that runs."""
+        return {name: self.names.address(name) for name in host_names(self.running.config)}
 
     def _whoami(self) -> str:
         settings = self.running.config.globals
@@ -502,40 +274,3 @@ class Director:
             self.events.add("problem", "error", f"{info.subject}: {info.reason}")
         if outcome.repaired:
             self.events.add("repair", "warning", repair_words(outcome.repaired, self.running))
-
-    async def _in_file_thread(self, work: Callable[[T], None], argument: T) -> None:
-        """Off the loop, and never behind a name server that is slow to answer."""
-        await asyncio.get_running_loop().run_in_executor(self._file_thread, work, argument)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-def _timed(receipt: Receipt, duration_s: float) -> Receipt:
-    """The receipt with the time the whole request took."""
-    return msgspec.structs.replace(receipt, duration_s=duration_s)
-
-
-def _as_file(data: bytes) -> ConfigFile:
-    return ConfigFile(data, etag_of(data))
-
-
-def _on_disk(configuration: Configuration) -> OnDisk:
-    file = configuration.file
-    return OnDisk(file.etag, file.exists, configuration.serial, configuration.errors, configuration.warnings)
-
-
-def _first_error(configuration: Configuration) -> str:
-    first = next((one for one in configuration.diagnostics if one.severity == "error"), None)
-    more = f" and {configuration.errors - 1} more" if configuration.errors > 1 else ""
-    return f"line {first.line}: {first.message}{more}" if first else ""
-
-
-def _line(changes: Sequence[str]) -> str:
-    """What changed, in a line."""
-    told = "; ".join(changes[:CHANGES_TOLD])
-    return (
-        f"{told} and {len(changes) - CHANGES_TOLD} more" if len(changes) > CHANGES_TOLD else told or "nothing that matters to the daemons"
-    )

@@ -15,7 +15,7 @@ import msgspec
 
 from lvsagent.api.contract import Invalid, Refused, Stale
 from lvsagent.core.arrival import Arrival, objection
-from lvsagent.core.lineage import compare, includes, recent
+from lvsagent.core.lineage import Relation, compare, includes, recent
 from lvsagent.core.revisions import KeptRevision, Parents, Revision, ancestors, missing, parents_of
 from lvsagent.core.sync import Answered, Barred, Event, NotTaken, Unreachable
 from lvsagent.ports import AdapterError, Peer, PeerRefused, PeerUnreachable, RevisionStore
@@ -24,6 +24,8 @@ from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import (
     LARGEST_MESSAGE_BYTES,
     LARGEST_TEXT_BYTES,
+    LONGEST_WORD,
+    MOST_IN_ONE,
     MOST_KNOWN,
     MOST_REVISIONS,
     TEXTS_BYTES,
@@ -49,6 +51,8 @@ PUSH_S = 30.0
 """A large lvs.cf is read and applied there before the answer comes."""
 PLAN_S = 1.5
 """Somebody waits for the page."""
+NOT_UNDERSTOOD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding a line raises; the last is for JSON that is nested too deep."""
 
 
 class Home(Protocol):
@@ -135,7 +139,7 @@ class Exchange:
 
     def _follow(self, head: KeptRevision | None) -> None:
         """Learn what is new in the store; a history that has begun afresh is read anew."""
-        if head is None or head.number < self._newest:
+        if (head.number if head else 0) < self._newest:
             self._parents, self._newest = {}, 0
         if head is None or head.revision.id in self._parents:
             return
@@ -164,16 +168,29 @@ class Exchange:
         return isinstance(answer, Greeting)
 
     async def push(self, peer: Peer) -> Event:
-        """Give it what it lacks."""
+        """Give it what it lacks, in as many messages as that takes; with the last one it follows."""
         expected = self.theirs.head if self.theirs else ""
         head, _etag = self.head()
-        line = self._sent(missing(self._parents, head, ancestors(self._parents, expected)))
-        return await self._asked(peer, Push(revisions=line, expected=expected, standing=self.standing()), PUSH_S)
+        left = missing(self._parents, head, ancestors(self._parents, expected))
+        while True:
+            line, left = self._portion(left)
+            push = Push(revisions=line, expected=expected, standing=self.standing(), more=bool(left))
+            event = await self._asked(peer, push, PUSH_S)
+            if not left or not isinstance(event, Answered) or (event.theirs, event.relation) != (expected, Relation.BEHIND):
+                return event
 
     async def fetch(self, peer: Peer) -> Event:
-        """Take what we lack: to follow, or on a parted line to keep."""
+        """Take what we lack, in as many messages as that takes: to follow, or on a parted line to keep."""
         known = recent(self.head()[0], self._parents, MOST_KNOWN)
-        return await self._asked(peer, Fetch(known=known, standing=self.standing()), PUSH_S)
+        while True:
+            answer = await self._answer(peer, Fetch(known=known, standing=self.standing()), PUSH_S)
+            event = await self._understood(answer)
+            if not isinstance(answer, Sent) or not answer.more or not isinstance(event, Answered):
+                return event
+            tips = _tips(answer.revisions)
+            if not tips - set(known):
+                return NotTaken("the other director sends the same revisions again and again")
+            known = [*known, *tips]
 
     async def join(self) -> Event:
         """One history out of two that end in the same text."""
@@ -194,8 +211,11 @@ class Exchange:
         return getattr(event, "words", "") or "the other director gave another answer"
 
     async def _asked(self, peer: Peer, request: Request, timeout_s: float) -> Event:
+        return await self._understood(await self._answer(peer, request, timeout_s))
+
+    async def _understood(self, answer: Answer | Event) -> Event:
+        """What follows from an answer, once what came with it is kept."""
         try:
-            answer = await self._answer(peer, request, timeout_s)
             if isinstance(answer, Sent):
                 return await self._received(answer)
             if isinstance(answer, Greeting):
@@ -220,7 +240,7 @@ class Exchange:
             return Unreachable(str(error) or "it did not answer in time")
         except AdapterError as error:
             return Unreachable(str(error))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NOT_UNDERSTOOD as error:
             return NotTaken(f"the other director's answer cannot be understood (another version?): {error}")
 
     def _event(self, answer: Answer) -> Event:
@@ -233,9 +253,11 @@ class Exchange:
                 return self.compared()
             case InvalidThere(diagnostics=diagnostics):
                 first = next((one for one in diagnostics if one.severity == "error"), None)
-                return NotTaken("the other director finds errors in it" + (f": line {first.line}: {first.message}" if first else ""))
+                return NotTaken(
+                    "the other director finds errors in it" + (f": line {first.line}: {first.message[:LONGEST_WORD]}" if first else "")
+                )
             case RefusedThere(reason=reason):
-                return NotTaken(reason)
+                return NotTaken(reason[:LONGEST_WORD])
         return NotTaken("the other director gave an answer to another question")
 
     async def _received(self, answer: Sent) -> Event:
@@ -244,14 +266,18 @@ class Exchange:
         head, _etag = self.head()
         unknown = [one for one in line if one.revision.id not in self._parents]
         if unknown:
-            if words := self._objection(line):
+            if words := self._objection(line, to_follow=not answer.more):
                 return NotTaken(f"on this director: what the other one sent is refused: {words}")
-            if self._leads_from(head, line):
+            if not answer.more and self._leads_from(head, line):
                 await self._home.take_in(line, head)
             else:
-                await self._home.keep(unknown)
-                self._parents.update({one.revision.id: parents_of(one.revision) for one in unknown})
+                await self._keep(unknown)
         return self.compared(answer.includes)
+
+    async def _keep(self, line: Sequence[Arrival]) -> None:
+        """Known from now on, and not followed, or not yet."""
+        await self._home.keep(line)
+        self._parents.update({one.revision.id: parents_of(one.revision) for one in line})
 
     # --- answering -----------------------------------------------------------------------------------------------------------
 
@@ -260,7 +286,7 @@ class Exchange:
         try:
             request = msgspec.json.decode(line, type=Request)
             answer = await self._answered(request)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NOT_UNDERSTOOD as error:
             answer = RefusedThere(reason=f"the request cannot be understood (another version?): {error}")
         except Invalid as error:
             answer = InvalidThere(diagnostics=error.diagnostics)
@@ -280,8 +306,8 @@ class Exchange:
                 self.theirs = standing
                 head, _etag = self.head()
                 had = frozenset[str]().union(*(ancestors(self._parents, each) for each in known))
-                revisions = self._sent(missing(self._parents, head, had))
-                return Sent(revisions=revisions, standing=self.standing(), includes=self._includes(standing.head))
+                revisions, left = self._portion(missing(self._parents, head, had))
+                return Sent(revisions=revisions, standing=self.standing(), includes=self._includes(standing.head), more=bool(left))
             case PlanHere(text=text):
                 if len(text) > LARGEST_TEXT_BYTES:
                     return RefusedThere(reason=f"the text has more than {LARGEST_TEXT_BYTES // 1024 // 1024} MiB")
@@ -291,8 +317,11 @@ class Exchange:
         self.theirs = push.standing
         line = [_arrival(one) for one in push.revisions]
         head, _etag = self.head()
-        if words := self._objection(line):
+        if words := self._objection(line, to_follow=not push.more):
             return RefusedThere(reason=words)
+        if push.more and push.expected == head:
+            await self._keep([one for one in line if one.revision.id not in self._parents])
+            return Greeting(standing=self.standing(), includes=self._includes(push.standing.head))
         if includes(head, line[-1].revision.id, self._parents):
             return Applied(standing=self.standing())
         if push.expected != head or not self._leads_from(head, line):
@@ -307,26 +336,35 @@ class Exchange:
         head, _etag = self.head()
         return includes(head, theirs, self._parents)
 
-    def _objection(self, line: Sequence[Arrival]) -> str:
-        return objection(line, self._parents.__contains__, most=MOST_REVISIONS, largest_bytes=LARGEST_TEXT_BYTES)
+    def _objection(self, line: Sequence[Arrival], *, to_follow: bool) -> str:
+        known = self._parents.__contains__
+        return objection(line, known, most=MOST_REVISIONS, largest_bytes=LARGEST_TEXT_BYTES, to_follow=to_follow)
 
     def _leads_from(self, head: str, line: Sequence[Arrival]) -> bool:
         """Whether the last of ``line`` has our head in its history."""
         known = {**self._parents, **{one.revision.id: parents_of(one.revision) for one in line}}
         return includes(line[-1].revision.id, head, known)
 
-    def _sent(self, ids: Sequence[str]) -> list[SentRevision]:
-        """Revisions for a message, oldest first; when their texts are too much for one, the oldest go without."""
+    def _portion(self, ids: Sequence[str]) -> tuple[list[SentRevision], list[str]]:
+        """As many of these revisions, oldest first, as one message holds (at least one), and the ids of those that are left."""
         sent: list[SentRevision] = []
         room = TEXTS_BYTES
-        for each in reversed(ids):
+        for number, each in enumerate(ids):
             kept = self._store.by_id(each)
             if kept is None:
                 continue
-            text = self._store.text(kept.revision.etag) if kept.kept and room > 0 else None
+            text = self._store.text(kept.revision.etag) if kept.kept else None
             room -= len(text or b"")
-            sent.append(SentRevision(**asdict(kept.revision), text=text if room >= 0 or not sent else None))
-        return sent[::-1]
+            if sent and (room < 0 or len(sent) == MOST_IN_ONE):
+                return sent, list(ids[number:])
+            sent.append(SentRevision(**asdict(kept.revision), text=text))
+        return sent, []
+
+
+def _tips(revisions: Sequence[SentRevision]) -> set[str]:
+    """Those that no other one of them follows on."""
+    followed = {parent for one in revisions for parent in (one.parent, one.other_parent)}
+    return {one.id for one in revisions} - followed
 
 
 def _arrival(sent: SentRevision) -> Arrival:

@@ -21,6 +21,7 @@ from typing import TypeVar
 from app.lvscf import diff, load
 from app.lvscf.model import Config
 from lvsagent.api.contract import NotFound, Unavailable, Write
+from lvsagent.core.arrival import TEXT_LIMIT
 from lvsagent.core.desired import clean
 from lvsagent.core.revisions import APPLIED, FAILED, PENDING, KeptRevision, Revision, link
 from lvsagent.lvsd.configuration import Configuration, decoded
@@ -84,9 +85,9 @@ class History:
         except AdapterError as error:
             self._trouble(error)
 
-    async def ended(self, made: KeptRevision, refused: Sequence[RefusalInfo]) -> None:
-        """Note what came of it.  Nobody needs to wait: a later question to the history is answered after it."""
-        await self.note(made.revision.id, *_outcome(refused))
+    async def ended(self, made: KeptRevision, refused: Sequence[RefusalInfo], done: str) -> None:
+        """Note what came of it (``done``: in the table).  Nobody needs to wait: a later question to the history is answered after it."""
+        await self.note(made.revision.id, *_outcome(refused, done))
 
     async def note(self, revision_id: str, outcome: str, words: str = "") -> None:
         """Note how a revision ended; one that cannot be noted now is said, and mended by ``follow`` if it is the head."""
@@ -174,9 +175,9 @@ class History:
                 serial=now.serial,
                 at=self._clock.wall(),
                 node=self._node,
-                actor=clean(actor),
+                actor=clean(actor)[:TEXT_LIMIT],
                 origin=origin,
-                comment=clean(comment),
+                comment=clean(comment)[:TEXT_LIMIT],  # longer when cleaned; the other director takes no more
             )
         )
 
@@ -285,7 +286,9 @@ def _first(changes: Sequence[str]) -> list[str]:
     return [*told, f"and {more} more"] if more > 0 else told
 
 
-def _outcome(refused: Sequence[RefusalInfo]) -> tuple[str, str]:
+def _outcome(refused: Sequence[RefusalInfo], done: str = "") -> tuple[str, str]:
+    if not refused:
+        return APPLIED, done
     told = "; ".join(f"{one.subject}: {one.reason}" for one in refused[:REFUSALS_KEPT])
     more = len(refused) - REFUSALS_KEPT
-    return (FAILED if refused else APPLIED), (f"{told}; and {more} more" if more > 0 else told)
+    return FAILED, (f"{told}; and {more} more" if more > 0 else told)

@@ -58,6 +58,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     await api.start()
     lifeline.keep_beating()
     watch = FileWatch(settings.lvs_cf, written.set)
+    director.lvs_cf.being_written = watch.being_written
     tasks = [
         asyncio.create_task(work)
         for work in (

@@ -6,6 +6,10 @@ JSON: base64); everything that comes in is decoded into one of these, and then c
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from lvsagent.wire import DiagnosticInfo, PlanStep, RefusalInfo
 from lvsagent.wire.base import Wire
 from lvsagent.wire.overrides import KeptOverride
@@ -13,9 +17,14 @@ from lvsagent.wire.overrides import KeptOverride
 MOST_REVISIONS = 20_000
 MOST_KNOWN = 2000
 LARGEST_TEXT_BYTES = 8 * 1024 * 1024
+MOST_IN_ONE = 1000
 TEXTS_BYTES = 16 * 1024 * 1024
-"""What the texts of one message may come to; the oldest stay at home when they are more."""
+"""What one message holds: so many revisions, and so much of their texts.  What is more than that comes in several."""
 LARGEST_MESSAGE_BYTES = 32 * 1024 * 1024
+LONGEST_WORD = 500
+Word = Annotated[str, msgspec.Meta(max_length=LONGEST_WORD)]
+"""What every page shows of the other director, and what is kept of it, has an end."""
+Serial = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Standing(Wire, frozen=True):
@@ -26,16 +35,16 @@ class Standing(Wire, frozen=True):
     ``table_read`` of the one it has (``""``: not known), health left out of both.
     """
 
-    node: str
-    version: str
-    head: str
-    head_etag: str
-    serial: int
-    file: str
-    applied: str
-    applied_serial: int
-    table: str = ""
-    table_read: str = ""
+    node: Word
+    version: Word
+    head: Word
+    head_etag: Word
+    serial: Serial
+    file: Word
+    applied: Word
+    applied_serial: Serial
+    table: Word = ""
+    table_read: Word = ""
 
 
 class SentRevision(Wire, frozen=True):
@@ -65,11 +74,12 @@ class Hello(Wire, frozen=True, tag="hello"):
 
 
 class Push(Wire, frozen=True, tag="push"):
-    """Take these, oldest first, as what follows on ``expected``, your head; the last becomes your lvs.cf."""
+    """Take these, oldest first, as what follows on ``expected``, your head; the last becomes your lvs.cf, unless ``more`` come."""
 
     revisions: list[SentRevision]
     expected: str
     standing: Standing
+    more: bool = False
 
 
 class Fetch(Wire, frozen=True, tag="fetch"):
@@ -126,11 +136,12 @@ class RefusedThere(Wire, frozen=True, tag="refused"):
 
 
 class Sent(Wire, frozen=True, tag="revisions"):
-    """Oldest first; ``includes`` as in ``Greeting``."""
+    """Oldest first; ``includes`` as in ``Greeting``.  ``more``: these are not all, so ask again."""
 
     revisions: list[SentRevision]
     standing: Standing
     includes: bool
+    more: bool = False
 
 
 class Planned(Wire, frozen=True, tag="planned"):

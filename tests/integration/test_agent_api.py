@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from app.lvscf.model import Protocol
+from lvsagent.adapters.clock import SystemClock
 from lvsagent.adapters.config_files import SystemFiles, etag_of
 from lvsagent.client import AgentClient, AgentDown, AgentRefused, InvalidConfig, StaleConfig
 from lvsagent.core.table import (
@@ -31,6 +32,7 @@ from lvsagent.core.table import (
     SetTimeouts,
     Timeouts,
 )
+from lvsagent.lvsd.names import Names
 from lvsagent.wire import Problem, TrialRequest
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL, Lab, running
@@ -46,6 +48,17 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         await one.report("up")
         one.plane.batches.clear()
         yield one
+
+
+class Hours(SystemClock):
+    """An hour goes by between one look and the next."""
+
+    def __init__(self) -> None:
+        self._seen = 0.0
+
+    def now(self) -> float:
+        self._seen += 3600
+        return self._seen
 
 
 async def kinds(lab: Lab, kind: str) -> list[str]:
@@ -246,6 +259,57 @@ async def test_an_edit_by_hand_with_errors_changes_nothing_and_is_said_loudly(la
     lab.lvs_cf.write_text(TUTORIAL)
     await lab.director.step()
     assert (await lab.ask(lab.client.state)).config.in_step
+
+
+def emptied(path: Path) -> None:
+    path.write_text("")
+
+
+def cut_short(path: Path) -> None:
+    path.write_text(TUTORIAL[: TUTORIAL.index("server number3")])
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("spoil", [emptied, cut_short, a_pipe, a_folder, a_link_to_nothing])
+async def test_whatever_is_put_in_the_place_of_lvs_cf_what_runs_goes_on_and_the_reason_is_said(
+    lab: Lab, spoil: Callable[[Path], None]
+) -> None:
+    spoil(lab.lvs_cf)
+    await lab.director.step()
+    await lab.director.step()
+    assert lab.weights() == ALL_IN
+    assert "still serving serial 1" in (await lab.ask(lab.client.state)).config.reason
+    assert (await lab.ask(lab.client.history)).total == 1
+
+
+async def test_an_address_that_a_review_was_told_first_is_followed_too(lab: Lab) -> None:
+    found = {"web1": "127.0.0.31"}
+    names = Names(Hours(), lambda name: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found[name], 0))])
+    lab.director.names = names
+    text = TUTORIAL.replace("address = 127.0.0.21", "address = web1")
+    await put(lab, text)
+    await lab.report("up")
+    assert "127.0.0.31:8080" in lab.weights()["127.0.0.100:80 tcp"]
+    found["web1"] = "127.0.0.32"
+    await put(lab, text + "# more\n", dry_run=True)
+    assert names.address("web1") == "127.0.0.32"
+    await lab.director.follow_names()
+    await lab.report("up")
+    assert "127.0.0.32:8080" in lab.weights()["127.0.0.100:80 tcp"]
 
 
 async def test_a_file_that_vanishes_takes_nothing_down(lab: Lab) -> None:

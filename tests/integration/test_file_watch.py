@@ -109,6 +109,32 @@ async def test_a_folder_that_is_replaced_is_watched_from_the_next_look_around(pa
     assert seen.count == before
 
 
+async def test_a_file_that_is_still_open_is_being_written_and_is_told_when_it_is_closed(path: Path, seen: Seen, watch: FileWatch) -> None:
+    closed_after_writing(path)
+    await seen.next()
+    before = seen.count
+    with path.open("w") as file:  # emptied
+        assert watch.being_written()
+        file.write("half\n")
+        file.flush()
+        assert watch.being_written()
+        assert seen.count == before
+    await seen.next()
+    assert not watch.being_written()
+
+
+@pytest.mark.parametrize("end", [renamed_over, Path.unlink, lambda path: path.rename(path.with_name("lvs.cf~"))])
+async def test_what_was_being_written_and_is_replaced_or_gone_is_no_longer_waited_for(
+    path: Path, watch: FileWatch, end: Callable[[Path], None]
+) -> None:
+    with path.open("w") as file:
+        file.write("half\n")
+        file.flush()
+        assert watch.being_written()
+        end(path)
+        assert not watch.being_written()
+
+
 async def test_a_queue_that_ran_over_is_a_reason_to_look(seen: Seen, watch: FileWatch, monkeypatch: pytest.MonkeyPatch) -> None:
     inotify = watch._inotify
     assert inotify is not None

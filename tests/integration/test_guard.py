@@ -319,16 +319,16 @@ async def test_a_guarded_change_that_comes_while_the_one_before_goes_back_takes_
 async def test_what_fails_after_the_text_was_written_is_guarded_all_the_same(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
         await lab.report("up")
-        take_over = lab.director._take_over
+        take_over = lab.director.take_over
 
         async def failing(configuration: Configuration) -> Outcome:
             await take_over(configuration)
             raise RuntimeError("nobody foresaw this")
 
-        lab.director._take_over = failing  # type: ignore[method-assign]  # once
+        lab.director.take_over = failing  # type: ignore[method-assign]  # once
         with pytest.raises(AgentRefused, match="something went wrong"):
             await put(lab, BETTER, guard_s=60)
-        lab.director._take_over = take_over  # type: ignore[method-assign]  # as it was
+        lab.director.take_over = take_over  # type: ignore[method-assign]  # as it was
         assert (await guard_of(lab)).serial == 2
         await lab.ask(lab.client.guard, "revert")
         assert "serial_no = 3" in lab.text()

@@ -198,6 +198,23 @@ def test_sighup_reads_lvs_cf_again_and_an_edit_is_found_without_it(agent: Agent)
     until(lambda: agent.plane.table[HTTP].service.scheduler == "lc", "the next edit is applied by itself")
 
 
+def test_half_an_edit_is_not_taken_though_it_has_no_errors(agent: Agent) -> None:
+    agent.start()
+    text = TUTORIAL.replace("scheduler = rr", "scheduler = wlc")
+    half = text.index("virtual http")
+    with agent.lvs_cf.open("w") as file:
+        file.write(text[:half])  # no virtual server at all
+        file.flush()
+        for _round in range(2):
+            plane = agent.plane
+            plane.clear()
+            plane.keep()
+            until(lambda: HTTP in agent.plane.table, "a round has passed and put right what was cleared")
+        file.write(text[half:])
+    until(lambda: agent.plane.table[HTTP].service.scheduler == "wlc", "the whole edit is applied")
+    assert len([message for message in agent.events("config") if "edited outside" in message]) == 1
+
+
 def test_a_nanny_that_dies_and_comes_back_takes_nothing_out(served: Agent) -> None:
     before = served.plane.table
     served.processes[0].send_signal(signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,57 @@ async def test_an_sshd_that_says_nothing_costs_no_more_than_the_time_given(peer:
         with pytest.raises(PeerUnreachable):
             await peer.ask(b"{}", 0.5)
         assert monotonic() - began < 2
+
+
+GRANTED = 0
+"""AUTH_SUCCESSFUL and OPEN_SUCCEEDED, which paramiko's types do not name."""
+
+
+class Mute(paramiko.ServerInterface):
+    """Lets everybody in, opens a session, and never says whether the command was begun."""
+
+    def __init__(self) -> None:
+        self.asked, self.released = threading.Event(), threading.Event()
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return GRANTED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return GRANTED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.asked.set()
+        self.released.wait()
+        return False
+
+
+async def test_an_sshd_that_falls_silent_before_the_command_has_begun_is_given_up_and_asked_again(
+    peer: SshPeer, agent: StandIn, righty: Sshd
+) -> None:
+    righty.stop()
+    mute = Mute()
+    with socket.create_server(("127.0.0.1", righty.port)) as listener:
+
+        def serve() -> None:
+            connected, _ = listener.accept()
+            transport = paramiko.Transport(connected)
+            transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(righty.folder / "host_key")))
+            transport.start_server(server=mute)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        with pytest.raises(PeerUnreachable):
+            await peer.ask(b"{}", 2)
+        assert mute.asked.is_set()
+    righty.start()
+    try:
+        assert await peer.ask(b"{}", 10) == b"{}"  # while the other one is silent still
+    finally:
+        mute.released.set()
+        serving.join()
 
 
 async def test_it_connects_again_by_itself_when_the_other_director_is_back(peer: SshPeer, agent: StandIn, righty: Sshd) -> None:

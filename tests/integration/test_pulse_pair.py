@@ -124,6 +124,8 @@ class TestWhoIsActive:
 
     def test_the_shortest_intervals_work(self, patient: Pair) -> None:
         patient.configure(keepalive_s=0.02, deadtime_s=0.06)
+        # The longer dead time of the two counts: until lefty has said its new one in a beat, that is the old one.
+        patient.until(lambda: patient.righty.state.takeover_s < 0.1)
         patient.lefty.end(signal.SIGKILL)
         patient.until(lambda: patient.righty.role == "active")
 

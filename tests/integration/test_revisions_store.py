@@ -11,12 +11,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from app.revision_rows import day_and_time
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
+from lvsagent.core.arrival import Arrival, objection
 from lvsagent.core.revisions import KeptRevision, Revision, link
 from lvsagent.ports import AdapterError, HistoryDamaged
 from tests.integration.lvsd_lab import TUTORIAL, mode_of
@@ -46,6 +51,31 @@ def grow(store: SqliteRevisions, numbers: range, parent: str = "", every_s: floa
 
 def numbers(found: tuple[KeptRevision, ...]) -> list[int]:
     return [one.number for one in found]
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(["0", "1e3", "x'00'", "a\x00b", " ", "é\u0301"])
+
+
+@given(
+    node=WORDS,
+    actor=WORDS,
+    comment=WORDS,
+    at=st.floats() | st.sampled_from([0.0, -0.0, 0.5, 1e11, 1e300]),
+    serial=st.integers() | st.sampled_from([2**63 - 1, 2**63, -(2**63) + 1, -(2**63)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_believed_of_the_other_director_is_kept_and_found_again(
+    tmp_path_factory: pytest.TempPathFactory, node: str, actor: str, comment: str, at: float, serial: int
+) -> None:
+    made = replace(revision(1), node=node, actor=actor, comment=comment, at=at, serial=serial)
+    sent = Arrival(link(made), text_of(1))
+    if objection([sent], lambda _id: False, most=1, largest_bytes=10_000):
+        return
+    store = SqliteRevisions(tmp_path_factory.mktemp("store") / "history.db")
+    store.add(sent.revision, text_of(1))
+    assert [one.revision for one in store.newest(1)] == [sent.revision]
+    assert day_and_time(at, 1e9)
+    store.close()
 
 
 def test_it_outlives_the_process_and_is_nobody_elses_business(path: Path) -> None:

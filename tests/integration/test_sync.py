@@ -10,6 +10,8 @@ import pytest
 
 from app.lvscf import load
 from app.lvscf.model import Protocol
+from lvsagent.api.contract import Write
+from lvsagent.api.sync_routes import PEER_AT_ONCE
 from lvsagent.client import AgentRefused
 from lvsagent.core.table import AddServer, AddService, DeleteService, Family, Server, ServerKey, Service, ServiceKey
 from lvsagent.wire import Receipt
@@ -246,6 +248,39 @@ async def test_over_a_restart_it_is_still_known_how_far_the_other_one_is_behind(
         await pair.one.start()
         await eventually(lambda: pair.one.director.sync.machine.trouble != "")
         assert (pair.one.director.sync.state, pair.one.director.sync.machine.behind) == ("behind", 1)
+
+
+async def test_the_other_director_has_only_so_many_requests_at_once(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        path, head = str(pair.one.settings.agent_socket), b"POST /v1/peer HTTP/1.1\r\nHost: agent\r\nContent-Length: 2\r\n\r\n"
+        held = [await asyncio.open_unix_connection(path) for _ in range(PEER_AT_ONCE)]
+        for _reader, writer in held:
+            writer.write(head)  # and the body some other time
+            await writer.drain()
+
+        async def answers(expected: bytes) -> None:
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(head + b"{}")
+            assert (await reader.readline()).split(b" ")[1] == expected
+            writer.close()
+
+        await answers(b"503")
+        for reader, writer in held:
+            writer.write(b"{}")
+            await reader.readline()
+        await answers(b"200")
+        for _reader, writer in held:
+            writer.close()
+
+
+async def test_a_long_comment_of_the_agents_own_does_not_keep_a_change_from_the_other_director(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        etag = pair.one.director.etag
+        await pair.one.director.put(Write(changed(2).encode(), etag, comment="guard: " + "x" * 600, actor="guard", origin="guard"))
+        await pair.settle("in_step")
+        assert pair.two.text() == changed(2)
 
 
 async def test_an_answer_to_nonsense_is_a_refusal_and_touches_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,12 +18,18 @@ from lvsagent.client import AgentClient
 from lvsagent.core.introduction import fingerprint
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.service import LvsdService
+from lvsagent.messages import PulseState
 from lvsagent.settings import AgentSettings
-from lvsagent.wire import Receipt
+from lvsagent.wire import PeerInfo, Receipt
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.sync_lab import PAIR, eventually
 from tests.integration.test_sync import changed
 from tests.sshd import UID, USER, Sshd, director, folder_for_sshd, needs_sshd, pair, running_sshd
+
+WAITED_S = 0.5
+"""A fifth of a second, on a busy machine."""
+REVIEW_S = 2.5
+"""A second and a half, on a busy machine."""
 
 pytestmark = [pytest.mark.root, needs_sshd]
 
@@ -124,6 +131,40 @@ async def test_a_peer_that_is_stopped_is_behind_and_catches_up(both: Both) -> No
     assert "behind by 3" in both.lefty.words
     assert both.righty.text() == PAIR
     both.sshd.start()
+    both.lefty.director.sync.ask()
+    await both.in_step()
+    assert both.righty.text() == changed(4)
+
+
+async def test_a_director_that_takes_everything_and_says_nothing_holds_up_nobody(both: Both) -> None:
+    """One accept waits a fifth of a second for it, the next ones not at all, a REVIEW a second and a half; the pages never."""
+    await both.in_step()
+    clock, client = asyncio.get_running_loop().time, both.lefty.client
+    pulse = both.lefty.director.pulse
+    peer = PeerInfo(state="alive", role="standby", serial=0)
+    pulse._heard(PulseState(etag="", role="active", since=0.0, reason="", addresses=[], announced_at=0.0, peer=peer))
+    both.sshd.freeze()
+    try:
+        waited = []
+        for number in (2, 3, 4):
+            receipt = await both.lefty.accept(changed(number))
+            assert receipt.peer is not None
+            assert receipt.peer.state != "applied"
+            waited.append(receipt.peer.waited_s)
+        assert 0 < waited[0] < WAITED_S
+        assert max(waited[1:]) < WAITED_S / 10
+        etag = (await asyncio.to_thread(client.config)).etag
+        began = clock()
+        shown = await asyncio.to_thread(lambda: client.put_config(changed(5), if_match=etag, dry_run=True))
+        assert clock() - began < REVIEW_S
+        assert shown.peer_plan is not None
+        assert shown.peer_plan.words
+        began = clock()
+        for question in (client.state, client.sync, client.history, client.pairing, client.conflict):
+            await asyncio.to_thread(question)
+        assert clock() - began < REVIEW_S
+    finally:
+        both.sshd.freeze(signal.SIGCONT)
     both.lefty.director.sync.ask()
     await both.in_step()
     assert both.righty.text() == changed(4)

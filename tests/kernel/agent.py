@@ -79,9 +79,10 @@ class Agent:
         self.lvs_cf = self.folder / "lvs.cf"
         self.lvs_cf.write_text(text)
         self.settings = self.folder / "agent.toml"
+        group = "" if "socket_group" in settings else 'socket_group = "root"\n'
         self.settings.write_text(
             f'lvs_cf = "{self.lvs_cf}"\nstate_dir = "{self.folder}/state"\nruntime_dir = "{self.folder}/run"\ndataplane = "kernel"\n'
-            'socket_group = "root"\ncheck_user = "nobody"\nreconcile_interval = 1\nconfirm_share = 1\n' + settings
+            'check_user = "nobody"\nreconcile_interval = 1\nconfirm_share = 1\n' + group + settings
         )
         self.client = AgentClient(self.folder / "run" / "agent.sock")
         self._log = (self.folder / "log").open("ab")
@@ -138,10 +139,11 @@ class Agent:
         state = self.state()
         wanted = [virtual for virtual in state.virtual_servers if virtual.state != "inactive"]
         served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in wanted)
+        in_table = all(real.weight is not None for virtual in wanted for real in virtual.real_servers if real.state == "up")
         addresses = {address.state for address in state.role.addresses}
         expected = {virtual.address for virtual in wanted if virtual.address}
         there = expected <= {address.address for address in state.role.addresses}
-        return state.config.in_step and served and there and addresses <= {"present"} and state.role.role == "active"
+        return state.config.in_step and served and in_table and there and addresses <= {"present"} and state.role.role == "active"
 
     def stop(self) -> int:
         """A planned stop; the exit status."""

@@ -218,12 +218,15 @@ class Director(Agent):
 
 
 class Pair:
-    """Both agents.  ``lefty`` is the primary; ``addresses`` are those that move with the role."""
+    """Both agents.  ``lefty`` is the primary; ``addresses`` are those that move with the role.
+
+    ``{name}`` in ``settings`` is the director's.
+    """
 
     def __init__(self, text: str, settings: str = "", addresses: Sequence[str] = (lab.VIP, lab.NAT_ROUTER)) -> None:
         key = secrets.token_hex(32)
         self.addresses = addresses
-        self.lefty, self.righty = (Director(name, text, key, settings) for name in DIRECTORS)
+        self.lefty, self.righty = (Director(name, text, key, settings.replace("{name}", name)) for name in DIRECTORS)
 
     def __iter__(self) -> Iterator[Director]:
         return iter((self.lefty, self.righty))

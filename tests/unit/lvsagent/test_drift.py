@@ -8,6 +8,7 @@ from app.lvscf import load
 from lvsagent.core.desired import Expansion, decide_all, expand
 from lvsagent.core.drift import Side, differences, read_print, wanted_print
 from lvsagent.core.table import Entry, Server, ServerKey, Table
+from lvsagent.core.weights import Sides
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL
 
 ALIKE = Side("f", "f", 7, "t", "t")
@@ -37,6 +38,17 @@ def test_health_does_not_make_it_flicker() -> None:
         for down in range(4):
             health = {spec.key: place >= down for place, spec in enumerate(found.checks)}
             assert read_print(found, table(found, health)) == wanted_print(found)
+
+
+def test_a_part_of_the_weight_for_an_agent_or_a_slow_start_is_health_too() -> None:
+    found = expansion(TUTORIAL.replace("weight = 1", "weight = 100"))
+    health = Sides()
+    health.update(all_up(found))
+    first, second, _third = found.checks
+    health.want(first.key, 30)
+    health.start_slowly(second.key, 60)
+    health.advance(0)
+    assert read_print(found, table(found, health)) == wanted_print(found)
 
 
 def test_what_somebody_changed_by_hand_shows() -> None:

@@ -12,11 +12,18 @@ import pytest
 
 from lvsagent.core.revisions import ancestors
 from lvsagent.core.sync import Asked, Command, Event, Heard, Moved, Paired, SyncMachine, Tick, Told
+from lvsagent.lvsd import exchange
 from tests.fakes.peer import FakePeer
 from tests.unit.lvsagent.sync_half import Half
 
 SEEDS = int(os.environ.get("SYNC_SEEDS", "150"))
 STEP_S = 0.05
+
+
+@pytest.fixture(autouse=True)
+def _short_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three revisions lacking are two messages already, and anything may happen between them."""
+    monkeypatch.setattr(exchange, "MOST_IN_ONE", 2)
 
 
 class Side:
@@ -61,11 +68,11 @@ class Side:
             return
         command = self.commands.pop(0)
         self.sent += command is not Command.GREET
-        exchange = self.half.exchange
+        talk = self.half.exchange
         if command is Command.JOIN:
-            event = await exchange.join()
+            event = await talk.join()
         else:
-            event = await {Command.GREET: exchange.greet, Command.PUSH: exchange.push, Command.FETCH: exchange.fetch}[command](self.way)
+            event = await {Command.GREET: talk.greet, Command.PUSH: talk.push, Command.FETCH: talk.fetch}[command](self.way)
         self.moved()
         self.feed(event)
 
