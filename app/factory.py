@@ -18,6 +18,7 @@ from app.settings import ConsoleSettings
 from app.views import (
     conflict,
     control,
+    decisions,
     drift,
     failover,
     foreign,
@@ -51,6 +52,7 @@ VIEWS = (
     virtual_servers,
     virtual_server,
     real_servers,
+    decisions,
     monitoring_scripts,
     failover,
     lvs_cf,

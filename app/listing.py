@@ -14,7 +14,7 @@ from app.forms.values import legible
 from app.lvscf.model import NO_ADDRESS, Block, Config, FailoverService, RealServer, VirtualServer
 from app.presentation import Badge, badge, host_port, real_badge, virtual_badge
 from app.refs import Ref, refs
-from lvsagent.wire import RealServerState, VirtualServerState
+from lvsagent.wire import OverrideInfo, RealServerState, VirtualServerState
 
 PER_PAGE = 50
 
@@ -40,7 +40,10 @@ class VirtualRow:
 
 @dataclass(frozen=True, slots=True)
 class RealRow:
-    """One real server.  ``weight`` is the configured one, ``weight_now`` what is in force (``None``: not in the table)."""
+    """One real server.  ``weight`` is the configured one, ``weight_now`` what is in force (``None``: not in the table).
+
+    ``host`` is its address as the agent has it (``""``: not known), ``order`` what an operator has decided about it.
+    """
 
     ref: Ref
     active: bool
@@ -54,6 +57,8 @@ class RealRow:
     since: float
     release: str = ""
     """The check whose server is held down or kept in service (``""``: its checks alone decide)."""
+    host: str = ""
+    order: OverrideInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,8 @@ def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) 
                 connections=state.counters.active + state.counters.inactive if state else None,
                 since=state.since if state else 0.0,
                 release=state.held.key if state and state.held else "",
+                host=state.address if state else "",
+                order=state.order if state else None,
             )
         )
     return rows

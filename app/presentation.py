@@ -29,7 +29,12 @@ STATE_KINDS = {
     "rising": WARN,
     "falling": WARN,
     "starting": WARN,
+    "draining": WARN,
     "drained": WARN,
+    "cut": WARN,
+    "forced up": WARN,
+    "forced down": WARN,
+    "asks": WARN,
     "held down": WARN,
 }
 

@@ -157,7 +157,7 @@ def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
         forwarding=FORWARDINGS.get(one.forwarding, one.forwarding),
         badge=real_badge(one),
         since=since(one.since, now),
-        reason="" if one.state == "up" else real_badge(one).title,
+        reason="" if one.state == "up" and one.order is None else real_badge(one).title,
         release=one.held.key if one.held else "",
         weight=f"{in_force} ({number(one.configured_weight)})" if differs else in_force,
         weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}",

@@ -16,6 +16,8 @@ from lvsagent.wire import (
     Events,
     Explanation,
     GuardInfo,
+    OverrideRequest,
+    OverridesInfo,
     PairingInfo,
     PairingRequest,
     Receipt,
@@ -188,6 +190,14 @@ class Agent(Protocol):
 
         Raises AgentRefused when no such change is watched, or it cannot go back now.
         """
+        ...
+
+    def overrides(self) -> OverridesInfo:
+        """What operators have decided about real servers, newest first."""
+        ...
+
+    def override(self, request: OverrideRequest) -> OverridesInfo:
+        """Drain, force up or down, weigh, or take that back; refused (``AgentRefused``) when there is no such server."""
         ...
 
     def rehearsals(self) -> Rehearsals:

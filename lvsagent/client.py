@@ -38,6 +38,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    OverrideRequest,
+    OverridesInfo,
     PairingInfo,
     PairingRequest,
     Problem,
@@ -249,6 +251,15 @@ class AgentClient:
         """Confirm the change that is watched, or have it go back."""
         request = GuardRequest(action=action, actor=actor or self._actor, etag=etag)
         return _decoded(self._call("POST", "/v1/guard", body=_encoded(request), timeout_s=max(self._timeout_s, PUT_TIMEOUT_S)), GuardInfo)
+
+    def overrides(self) -> OverridesInfo:
+        """What operators have decided about real servers, newest first."""
+        return _decoded(self._call("GET", "/v1/servers"), OverridesInfo)
+
+    def override(self, request: OverrideRequest) -> OverridesInfo:
+        """Drain, force up or down, weigh, or take that back."""
+        named = msgspec.structs.replace(request, actor=request.actor or self._actor)
+        return _decoded(self._call("POST", "/v1/servers", body=_encoded(named)), OverridesInfo)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first."""

@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lvsagent import ctl_foreign, ctl_health
+from lvsagent import ctl_foreign, ctl_health, ctl_server_arguments
 from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "announce", _announce, "send gratuitous ARP for every address again", json_too=False)
     _pair_commands(commands)
     _sync_commands(commands)
+    ctl_server_arguments.add_arguments(
+        _add(commands, "server", _of("ctl_servers", "server"), "drain a real server or a host, force it, weigh it")
+    )
     ctl_foreign.add_commands(commands, _add, lambda arguments: _agent(arguments).config().text)
     _add(commands, "reload", _reload, "have lvs.cf read again (after an edit by hand; needs root)", json_too=False)
     return parser

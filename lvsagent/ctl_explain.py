@@ -14,7 +14,7 @@ import msgspec
 
 from lvsagent.client import AgentClient, AgentRefused
 from lvsagent.ctl_text import moment, safe, table
-from lvsagent.wire import CheckInfo, CheckResult, Explanation
+from lvsagent.wire import CheckInfo, CheckResult, Explanation, OverrideInfo
 
 PAGE = 200
 SHOWN_CHARACTERS = 60
@@ -30,8 +30,16 @@ def explain(arguments: argparse.Namespace, agent: AgentClient) -> int:
         json.dump({"checks": msgspec.to_builtins(explanations)}, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        sys.stdout.write("\n".join(explanation_text(each) for each in explanations))
+        decided = agent.overrides().overrides
+        sys.stdout.write("\n".join(decision_text(each.check, decided) + explanation_text(each) for each in explanations))
     return 0
+
+
+def decision_text(check: CheckInfo, decided: Sequence[OverrideInfo]) -> str:
+    """What operators have decided about the server of a check, a line each: it goes before what the check says."""
+    address = check.target.rpartition(":")[0].strip("[]")
+    found = [one for one in decided if f"{one.virtual}/{one.server}" == check.key or (one.host and one.host == address)]
+    return "".join(safe(f"an operator's decision goes before: {one.words}") + "\n" for one in found)
 
 
 def all_checks(agent: AgentClient) -> list[CheckInfo]:

@@ -124,6 +124,7 @@ def _real_values(real: RealServerState) -> dict[str, Any]:
         "weight": real.weight,
         "reason": real.reason,
         "active_connections": real.counters.active,
+        "order": msgspec.to_builtins(real.order),
     }
 
 

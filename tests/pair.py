@@ -201,8 +201,13 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = DEADTIME_S, at_once: bool = False) -> Iterator[Pair]:
-    """Both agents, lefty first so that it is active (unless ``at_once``); ``agent_keys`` are lines for agent.toml."""
+def running_pair(
+    *, agent_keys: str = "", key: bool = True, deadtime_s: float = DEADTIME_S, at_once: bool = False, paired: bool = False
+) -> Iterator[Pair]:
+    """Both agents, lefty first so that it is active (unless ``at_once``); ``agent_keys`` are lines for agent.toml.
+
+    ``paired``: their lvs.cf and what operators decide travel too.
+    """
     with tempfile.TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, contextlib.ExitStack() as stack:
         path = Path(name)
         path.chmod(0o755)
@@ -225,8 +230,11 @@ def running_pair(*, agent_keys: str = "", key: bool = True, deadtime_s: float = 
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pair-", dir=_memory(), ignore_cleanup_errors=True)))
         memory.chmod(0o755)
         sides = [
-            _side(path / side, memory / side, identity, text, offset, agent_keys)
-            for side, identity in (("lefty", "primary"), ("righty", "backup"))
+            _side(path / side, memory / side, identity, text, offset, agent_keys + way)
+            for side, identity, way in (
+                ("lefty", "primary", f'peer_socket = "{memory}/righty/agent.sock"\n' if paired else ""),
+                ("righty", "backup", f'peer_socket = "{memory}/lefty/agent.sock"\n' if paired else ""),
+            )
         ]
         if key:
             for side in sides:

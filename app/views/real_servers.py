@@ -13,12 +13,15 @@ from app.listing import real_rows
 from app.lvscf.model import Config
 from app.refs import Ref, index_of
 from app.views.converters import understand_names
+from app.views.decisions import take_back
 from app.views.review import NO_NOTES, Notes, Screen, basis_now, decide, open_form, page
 from app.views.virtual_server import opened
 
 blueprint = Blueprint("real_servers", __name__)
 understand_names(blueprint)
 
+BEHIND = {"edit": "real_servers.edit", "delete": "real_servers.delete", "decide": "decisions.decide"}
+"""The page behind a button that acts on a chosen real server."""
 CHOOSE = Notes(words=("Choose a real server first: the buttons act on the one whose circle is filled.",))
 
 
@@ -39,8 +42,8 @@ def act(server: Ref) -> ResponseReturnValue:
         return redirect(here)
     if choice is None:
         return _table(server, CHOOSE), 422
-    if action in {"edit", "delete"}:
-        return redirect(url_for(f"real_servers.{action}", server=server, real=choice.ref))
+    if action in BEHIND:
+        return redirect(url_for(BEHIND[action], server=server, real=choice.ref))
     return decide(
         Screen(
             title=f"{'Deactivate' if choice.active else 'Activate'} {choice.ref.name} of {server.name}",
@@ -113,6 +116,17 @@ def _question(basis: Basis, server: Ref, real: Ref, notes: Notes) -> str:
     if row is None:
         abort(404)
     return page("real_servers/delete.html", notes, basis, vs=vs, row=row)
+
+
+@blueprint.post("/virtual-servers/<name:server>/real-servers/release")
+def release(server: Ref) -> ResponseReturnValue:
+    """TAKE BACK: what was decided about one of them, or about its host."""
+    real = Ref.parse(request.form.get("release", ""))
+    vs = opened(basis_now(), server, servers=True)
+    for row in real_rows(vs.one.servers, vs.state.real_servers if vs.state else ()):
+        if row.ref == real:
+            take_back(row)
+    return redirect(url_for("real_servers.index", server=server))
 
 
 def _table(server: Ref, notes: Notes) -> str:

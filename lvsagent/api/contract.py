@@ -20,6 +20,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    OverrideRequest,
+    OverridesInfo,
     PairingInfo,
     PairingRequest,
     Receipt,
@@ -115,6 +117,10 @@ class Service(Protocol):
     def failover(self, request: FailoverRequest) -> None: ...
 
     async def guard(self, request: GuardRequest) -> GuardInfo: ...
+
+    def overrides(self) -> OverridesInfo: ...
+
+    async def override(self, request: OverrideRequest) -> OverridesInfo: ...
 
     def rehearsals(self) -> Rehearsals: ...
 

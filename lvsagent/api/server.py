@@ -38,7 +38,17 @@ from lvsagent.api.contract import (
 )
 from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, ReleaseRequest, TrialRequest
+from lvsagent.wire import (
+    FailoverRequest,
+    GuardRequest,
+    OverrideRequest,
+    PairingRequest,
+    Problem,
+    Rehearsal,
+    RehearsalRequest,
+    ReleaseRequest,
+    TrialRequest,
+)
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -174,6 +184,8 @@ class ApiServer:
             web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
             *sync_routes(self._service),
+            web.get("/v1/servers", self._get_servers),
+            web.post("/v1/servers", self._post_servers),
             web.get("/v1/pairing", self._get_pairing),
             web.post("/v1/pairing", self._post_pairing),
         ]
@@ -274,6 +286,16 @@ class ApiServer:
         asked = await _decoded(request, GuardRequest)
         actor = (asked.actor or _user(request))[:TEXT_LIMIT]
         return _json(200, await self._service.guard(GuardRequest(action=asked.action, actor=actor, etag=asked.etag)))
+
+    async def _get_servers(self, _request: web.Request) -> web.Response:
+        return _json(200, self._service.overrides())
+
+    async def _post_servers(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, OverrideRequest)
+        if max(len(text) for text in (asked.virtual, asked.server, asked.host, asked.reason)) > TEXT_LIMIT:
+            raise BadRequest(f"no text about a real server is longer than {TEXT_LIMIT} characters")
+        actor = (asked.actor or _user(request))[:TEXT_LIMIT]
+        return _json(200, await self._service.override(msgspec.structs.replace(asked, actor=actor)))
 
     async def _get_rehearsals(self, _request: web.Request) -> web.Response:
         return _json(200, self._service.rehearsals())

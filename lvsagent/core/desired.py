@@ -5,9 +5,11 @@ virtual servers that can be served, their checks, their addresses, and what is w
 real servers of one virtual server are in, by their health and by what the data plane has.  Neither touches anything.
 
 The rules of ``decide``: a server that is up has its weight; one that is down has weight 0 with ``quiesce_server`` and is left out
-without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  The sorry
-server is in when fewer servers than the quorum take new connections (Piranha's quorum is one); those that are left then get none, and
-keep the connections that they have.  Whether a quorum is lost is read from the table: the sorry server is in it.
+without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  What an
+operator has decided goes before: a drained server has weight 0 while it is healthy, one that was cut is out, one that is forced is up or
+down whatever its check says, and another weight takes the place of lvs.cf's.  The sorry server is in when fewer servers than the quorum
+take new connections (Piranha's quorum is one); those that are left then get none, and keep the connections that they have.  Whether a
+quorum is lost is read from the table: the sorry server is in it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
 from lvsagent.core.marks import MarkRule, marks_of
+from lvsagent.core.overrides import NO_ORDERS, Action, Override, Phase
 from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
 from lvsagent.core.weights import WHOLE, Sides, part_of
@@ -148,8 +151,8 @@ def expand(config: Config, resolve: Resolve) -> Expansion:
 def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
     """The entry wanted for ``pool``.
 
-    ``health``: up or down by check key, absent when not known; ``Sides`` also say how much of its weight each has.  ``have``: what the data
-    plane holds for it now, if anything.
+    ``health``: up or down by check key, absent when not known; ``Sides`` also say how much of its weight each has, and what operators
+    have decided.  ``have``: what the data plane holds for it now, if anything.
     """
     servers, standing = _members(pool, health, have.servers if have else {})
     if pool.sorry and not pool.quorum.holds(standing.up, standing.awaited, held=not sorry_is_in(pool, have)):
@@ -171,24 +174,43 @@ def sorry_is_in(pool: Pool, have: Entry | None) -> bool:
 def _members(pool: Pool, health: Mapping[str, bool], present: Mapping[ServerKey, Server]) -> tuple[dict[ServerKey, Server], Standing]:
     """The real servers that are in, as if there were no quorum."""
     share = health.share if isinstance(health, Sides) else _whole
+    orders = health.orders if isinstance(health, Sides) else NO_ORDERS
     servers: dict[ServerKey, Server] = {}
+    out: set[ServerKey] = set()
     waiting = 0
     for member in pool.members:
-        up = health.get(member.check) if member.checked else True
-        now = present.get(member.key)
-        if up:
-            servers[member.key] = replace(member.server, weight=part_of(member.server.weight, share(member.check)))
+        now, order = present.get(member.key), orders.of(member.check, member.key.address)
+        weight, up = _ordered(member, order, health.get(member.check) if member.checked else True, share)
+        if order is not None and (order.phase is Phase.CUT or (order.action is Action.DOWN and not pool.quiesce)):
+            out.add(member.key)
+        elif up:
+            servers[member.key] = replace(member.server, weight=weight)
         elif up is False:
             if pool.quiesce:
                 servers[member.key] = replace(member.server, weight=0)
         elif now is not None:
-            servers[member.key] = replace(member.server, weight=now.weight)
-        else:
+            servers[member.key] = replace(member.server, weight=now.weight if order is None else min(now.weight, 1) * weight)
+        elif order is None or weight:
             waiting += 1
     if not pool.complete:
-        sorry = pool.sorry[0] if pool.sorry else None
-        servers = {**{key: server for key, server in present.items() if key != sorry}, **servers}
+        left_out = {*out, pool.sorry[0]} if pool.sorry else out
+        servers = {**{key: server for key, server in present.items() if key not in left_out}, **servers}
     return servers, Standing(sum(server.weight > 0 for server in servers.values()), waiting)
+
+
+def _ordered(member: Member, order: Override | None, up: bool | None, share: Callable[[str], float]) -> tuple[int, bool | None]:
+    """A real server's weight while it is in, and whether it is, with what an operator has decided about it."""
+    weight = member.server.weight
+    match order.action if order is not None else Action.AUTO:
+        case Action.UP:
+            return weight, True
+        case Action.DOWN:
+            return 0, False
+        case Action.DRAIN:
+            return 0, up
+        case Action.WEIGHT if order is not None:
+            weight = order.weight
+    return part_of(weight, share(member.check)), up
 
 
 def _whole(_check: str) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lvsagent.core.desired import Expansion, Pool
+from lvsagent.core.overrides import NO_ORDERS, Orders
 from lvsagent.core.table import Entry, Server, ServerKey, Service, ServiceKey, Table
 
 
@@ -19,12 +20,12 @@ def wanted_print(expansion: Expansion) -> str:
     return _hashed({key: (pool.service, {one.key: one.server for one in pool.members}) for key, pool in expansion.pools.items()})
 
 
-def read_print(expansion: Expansion, have: Table) -> str:
-    """The same of the table there is, as far as it is ours: equal to ``wanted_print`` when only health makes them differ."""
+def read_print(expansion: Expansion, have: Table, orders: Orders = NO_ORDERS) -> str:
+    """The same of the table there is, as far as it is ours: equal to ``wanted_print`` when only health or an operator makes them differ."""
     ours = {key: pool for key, pool in expansion.pools.items() if key in have}
-    if len(ours) == len(expansion.pools) and all(_settings(pool, have[key]) == _meant(pool) for key, pool in ours.items()):
+    if len(ours) == len(expansion.pools) and all(_settings(pool, have[key], orders) == _meant(pool) for key, pool in ours.items()):
         return wanted_print(expansion)
-    return _hashed({key: _settings(pool, have[key]) for key, pool in ours.items()})
+    return _hashed({key: _settings(pool, have[key], orders) for key, pool in ours.items()})
 
 
 Settings = tuple[Service, Mapping[ServerKey, Server]]
@@ -34,17 +35,20 @@ def _meant(pool: Pool) -> Settings:
     return pool.service, {one.key: one.server for one in pool.members}
 
 
-def _settings(pool: Pool, entry: Entry) -> Settings:
-    """What the data plane has for a pool, with health taken out.
+def _settings(pool: Pool, entry: Entry, orders: Orders) -> Settings:
+    """What the data plane has for a pool, with health and operators taken out.
 
-    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly), counts as configured.
+    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly), or no more than an operator
+    gave it, counts as configured.
     """
     servers = {one.key: one.server for one in pool.members}
+    ordered = {one.key: order.weight for one in pool.members if (order := orders.of(one.check, one.key.address)) is not None}
     for key, server in entry.servers.items():
         if pool.sorry and key == pool.sorry[0] and key not in servers:
             continue
         configured = servers.get(key)
-        servers[key] = replace(server, weight=configured.weight) if configured and server.weight < configured.weight else server
+        usual = configured is not None and server.weight <= max(configured.weight, ordered.get(key, 0))
+        servers[key] = replace(server, weight=configured.weight) if configured is not None and usual else server
     return entry.service, servers
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from lvsagent.core.overrides import NO_ORDERS, Orders
+
 WHOLE = 1.0
 SMALLEST = 1 / 32
 """What a slow start begins with."""
@@ -26,11 +28,12 @@ class _Ramp:
 class Sides(dict[str, bool]):
     """Up or down by check key, absent when not known.
 
-    ``moved`` collects the checks whose share has changed since somebody last emptied it.
+    ``moved`` collects the checks whose share has changed since somebody last emptied it.  ``orders`` is what operators have decided.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.orders: Orders = NO_ORDERS
         self.moved: set[str] = set()
         self._wanted: dict[str, float] = {}
         self._ramps: dict[str, _Ramp] = {}
@@ -78,6 +81,7 @@ class Sides(dict[str, bool]):
     def part(self, keys: Iterable[str]) -> Sides:
         """What is known of these checks, for somebody who asks what would be."""
         found = Sides()
+        found.orders = self.orders
         for key in keys:
             found[key] = self[key]
             if key in self._wanted:

@@ -32,6 +32,7 @@ from lvsagent.lvsd.marks import MarkKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
+from lvsagent.lvsd.overrides import OverrideKeeper
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.pairing_desk import PairingDesk
 from lvsagent.lvsd.quorums import QuorumWatch
@@ -95,6 +96,7 @@ class Director:
         self.safety = Safety(self.keeper, self.book, settings.confirm_share)
         self.lvs_cf = LvsCf(self, files or ConfigFilesOnDisk(settings.lvs_cf, settings.state_dir))
         self.guard = GuardKeeper(settings.state_dir / "guard.json", self, self.lvs_cf.in_file_thread)
+        self.overrides = OverrideKeeper(settings.state_dir / "overrides.json", self, self.lvs_cf.in_file_thread)
 
     # --- life ----------------------------------------------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ class Director:
         await self.lvs_cf.follow()
         self.both.look()
         self._note(await self.keeper.reconcile())
+        await self.overrides.look()
         await self.marks.look(self.clock.now())
         self.pair.tell_health(fit=self.keeper.info is not None)
         self.pair.watch_services(self.clock.wall())
@@ -202,6 +205,7 @@ class Director:
         self.pair.configure(configuration, self.identity)
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
         self.way.use(configuration)
+        await self.overrides.follow()
         outcome = await self.keeper.adopt(expansion)
         await self.marks.follow(expansion.marks, self.clock.now())
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())

@@ -20,6 +20,7 @@ from lvsagent.core.revisions import KeptRevision, Parents, Revision, ancestors, 
 from lvsagent.core.sync import Answered, Barred, Event, NotTaken, Unreachable
 from lvsagent.ports import AdapterError, Peer, PeerRefused, PeerUnreachable, RevisionStore
 from lvsagent.wire import RefusalInfo
+from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import (
     LARGEST_MESSAGE_BYTES,
     LARGEST_TEXT_BYTES,
@@ -75,6 +76,14 @@ class Home(Protocol):
 
     async def plan(self, text: bytes) -> Planned:
         """What a text would do here.  Raises Refused."""
+        ...
+
+    def overrides(self) -> list[KeptOverride]:
+        """All that operators have decided about real servers, as it is known here."""
+        ...
+
+    async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
+        """What the other director knows of that."""
         ...
 
 
@@ -149,7 +158,14 @@ class Exchange:
 
     async def greet(self, peer: Peer) -> Event:
         """Compare."""
-        return await self._asked(peer, Hello(standing=self.standing()), HELLO_S)
+        return await self._asked(peer, Hello(standing=self.standing(), overrides=self._home.overrides()), HELLO_S)
+
+    async def mirror(self, peer: Peer) -> bool:
+        """Only what operators have decided; whether it is the same on both now."""
+        answer = await self._answer(peer, Hello(standing=self.standing(), overrides=self._home.overrides()), HELLO_S)
+        if isinstance(answer, Greeting):
+            await self._home.take_overrides(answer.overrides)
+        return isinstance(answer, Greeting)
 
     async def push(self, peer: Peer) -> Event:
         """Give it what it lacks, in as many messages as that takes; with the last one it follows."""
@@ -202,6 +218,8 @@ class Exchange:
         try:
             if isinstance(answer, Sent):
                 return await self._received(answer)
+            if isinstance(answer, Greeting):
+                await self._home.take_overrides(answer.overrides)
             return self._event(answer) if isinstance(answer, Answer) else answer
         except Stale:  # its push, or somebody here, was quicker than what we fetched
             return self.compared()
@@ -278,9 +296,10 @@ class Exchange:
 
     async def _answered(self, request: Request) -> Answer:
         match request:
-            case Hello(standing=standing):
+            case Hello(standing=standing, overrides=overrides):
                 self.theirs = standing
-                return Greeting(standing=self.standing(), includes=self._includes(standing.head))
+                await self._home.take_overrides(overrides)
+                return Greeting(standing=self.standing(), includes=self._includes(standing.head), overrides=self._home.overrides())
             case Push():
                 return await self._pushed(request)
             case Fetch(known=known, standing=standing):

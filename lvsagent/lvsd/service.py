@@ -21,6 +21,8 @@ from lvsagent.wire import (
     FailoverRequest,
     GuardInfo,
     GuardRequest,
+    OverrideRequest,
+    OverridesInfo,
     PairingInfo,
     PairingRequest,
     Receipt,
@@ -137,6 +139,14 @@ class LvsdService:
     async def guard(self, request: GuardRequest) -> GuardInfo:
         """Confirm the change that is watched, or have it go back."""
         return await self._director.guard.act(request)
+
+    def overrides(self) -> OverridesInfo:
+        """What operators have decided about real servers."""
+        return self._director.overrides.infos()
+
+    async def override(self, request: OverrideRequest) -> OverridesInfo:
+        """Drain, force, weigh, or take that back."""
+        return await self._director.overrides.act(request)
 
     def rehearsals(self) -> Rehearsals:
         """The failovers that were measured, newest first, and the one that runs."""

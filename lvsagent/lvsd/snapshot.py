@@ -17,6 +17,7 @@ from lvsagent.core.health import HealthState
 from lvsagent.core.table import Entry, ServiceKey
 from lvsagent.lvsd.check_alerts import check_alerts
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.override_words import shown_state
 from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
 from lvsagent.lvsd.processes import Processes
 from lvsagent.lvsd.receipts import refusals
@@ -149,6 +150,9 @@ class Snapshot:
         return self._pools.get(place)
 
     def _up(self, member: Member) -> bool:
+        order = self._director.overrides.of(member)
+        if order is not None and order.action != "weight":
+            return order.action == "up"
         return not member.checked or self._director.book.sides.get(member.check) is True
 
     def _state_of(self, place: int) -> tuple[str, str]:
@@ -172,7 +176,12 @@ class Snapshot:
             return "down", short
         if any(self._up(member) for member in pool.members):
             return "up", ""
-        return "down", "no real server is up" if pool.members else "no real server is enabled"
+        return "down", self._why_down(pool)
+
+    def _why_down(self, pool: Pool) -> str:
+        if any(self._director.overrides.of(member) for member in pool.members):
+            return "no real server takes new connections, also by an operator's decision"
+        return "no real server is up" if pool.members else "no real server is enabled"
 
     def _virtual(self, place: int, *, servers: bool) -> VirtualServerState:
         director = self._director
@@ -248,6 +257,10 @@ class Snapshot:
         info = director.book.info(member.check) if member.checked else None
         state = info.state if info else HealthState.UP.value
         reason = info.reason if info else "there is nothing to check: it counts as up"
+        order = director.overrides.of(member)
+        if order is not None:
+            reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
+            state = shown_state(order, state)
         reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
@@ -261,6 +274,7 @@ class Snapshot:
             since=info.since if info else 0.0,
             counters=director.traffic.server(pool.key, member.key),
             held=held(info, director.clock.wall()) if info else None,
+            order=order,
         )
 
     # --- the whole -----------------------------------------------------------------------------------------------------------
@@ -337,6 +351,7 @@ class Snapshot:
         for problem in director.running.expansion.problems:
             subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
+        yield from director.overrides.alerts()
         yield from check_alerts(director.book.notable())
         for name, words in director.quorums.lost():
             yield Alert(severity="warning", code="quorum", message=f"{name}: {words}", subject=name)

@@ -26,6 +26,7 @@ from lvsagent.wire.sync import ConflictInfo, ConflictText, Difference, Fingerpri
 
 SETTLED_S = 1.5
 ON_THE_WAY = (Relation.BEHIND, Relation.AHEAD)
+MIRROR_AGAIN_S = 3.0
 STANDBY_FIRST_S = 0.2
 """What the active director waits for the standby's word before it applies a change itself."""
 
@@ -51,6 +52,8 @@ class Sync:
         self._wake = asyncio.Event()
         self._news = asyncio.Condition()
         self._slow = False
+        self._untold = False
+        self._mirror_at = 0.0
         self._said = ""
         self._since = clock.wall()
         self.answered_at = 0.0
@@ -68,6 +71,7 @@ class Sync:
             self._feed(Tick())
             while self._commands:
                 await self._carry_out(self._commands.pop(0))
+            await self._mirror()
             pause = max(self.machine.due - self._clock.now(), 0.01) if self.machine.paired else 1.0
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(pause, 1.0)):
@@ -140,6 +144,24 @@ class Sync:
         """Compare and push or fetch now."""
         self._pair()
         self._feed(Asked())
+
+    def tell(self) -> None:
+        """Operators have decided something: the other director hears of it now, or as soon as what is under way is over."""
+        self._untold, self._mirror_at = True, 0.0
+        self._wake.set()
+
+    async def _mirror(self) -> None:
+        """Whatever is the matter with lvs.cf: it has nothing to do with this."""
+        peer = self._way()
+        if peer is None or not self._untold or self._clock.now() < self._mirror_at:
+            return
+        self._untold, self._mirror_at = False, self._clock.now() + MIRROR_AGAIN_S
+        try:
+            told = await self.exchange.mirror(peer)
+        except Exception:  # as in a conversation
+            log.exception("what operators decided could not be told to the other director")
+            told = False
+        self._untold = self._untold or not told
 
     async def settled(self) -> None:
         """Wait until what is under way has come to its end, or for a moment."""

@@ -19,6 +19,7 @@ from lvsagent.core.drift import read_print, wanted_print
 from lvsagent.core.foreign import as_blocks
 from lvsagent.ports import RevisionStore
 from lvsagent.wire import ConflictInfo, PeerPlan, RefusalInfo, SyncInfo, SyncRequest
+from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import Planned, Standing
 from lvsagent.wire.sync import Fingerprints
 
@@ -42,7 +43,7 @@ class SyncHome:
     def __init__(self, director: Director) -> None:
         self._director = director
         self._wanted: tuple[object, str] = (None, "")
-        self._read: tuple[object, object, str] = (None, None, "")
+        self._read: tuple[object, object, object, str] = (None, None, None, "")
 
     # --- Home ----------------------------------------------------------------------------------------------------------------
 
@@ -99,6 +100,14 @@ class SyncHome:
         receipt = await director.put(Write(data=text, if_match=director.file().etag, dry_run=True, origin="peer"))
         return Planned(node=director.node, steps=receipt.steps, refusals=receipt.refusals)
 
+    def overrides(self) -> list[KeptOverride]:
+        """All that operators have decided about real servers."""
+        return self._director.overrides.sent()
+
+    async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
+        """What the other director knows of that."""
+        await self._director.overrides.hear(sent)
+
     # --- the API's questions -------------------------------------------------------------------------------------------------
 
     def fingerprints(self) -> Fingerprints:
@@ -107,14 +116,15 @@ class SyncHome:
         expansion, have, ready = director.running.expansion, director.keeper.have, director.keeper.info is not None
         if self._wanted[0] is not expansion:
             self._wanted = (expansion, wanted_print(expansion))
-        if ready and (self._read[0] is not expansion or self._read[1] is not have):
-            self._read = (expansion, have, read_print(expansion, have))
+        orders = director.book.sides.orders
+        if ready and any(now is not then for now, then in zip((expansion, have, orders), self._read[:3], strict=True)):
+            self._read = (expansion, have, orders, read_print(expansion, have, orders))
         return Fingerprints(
             file=director.disk.etag if director.disk.exists else "",
             applied=director.running.file.etag if director.running.file.exists else "",
             serial=director.running.serial,
             table=self._wanted[1],
-            table_read=self._read[2] if ready else "",
+            table_read=self._read[3] if ready else "",
         )
 
     def look(self) -> None:

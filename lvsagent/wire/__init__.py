@@ -17,6 +17,9 @@ from lvsagent.wire.health import Released as Released
 from lvsagent.wire.health import ReleaseRequest as ReleaseRequest
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.overrides import OverrideInfo as OverrideInfo
+from lvsagent.wire.overrides import OverrideRequest as OverrideRequest
+from lvsagent.wire.overrides import OverridesInfo as OverridesInfo
 from lvsagent.wire.pairing import PairingInfo as PairingInfo
 from lvsagent.wire.pairing import PairingRequest as PairingRequest
 from lvsagent.wire.rehearsals import Rehearsal as Rehearsal
@@ -157,7 +160,9 @@ class CheckInfo(Wire, frozen=True):
 
 
 class RealServerState(Wire, frozen=True):
-    """``state``: up, down, rising, falling, inactive, unknown, failed (the data plane refused).  ``weight`` is what is in force."""
+    """``state``: up, down, rising, falling, inactive, unknown, failed (the data plane refused); where an operator has decided (``order``):
+    draining, drained, cut, forced up, forced down.  ``weight`` is what is in force.
+    """
 
     name: str
     address: str
@@ -170,6 +175,7 @@ class RealServerState(Wire, frozen=True):
     since: float = 0.0
     counters: CountersInfo = CountersInfo()
     held: Held | None = None
+    order: OverrideInfo | None = None
 
 
 class VirtualServerState(Wire, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from lvsagent.wire import DiagnosticInfo, PlanStep, RefusalInfo
 from lvsagent.wire.base import Wire
+from lvsagent.wire.overrides import KeptOverride
 
 MOST_REVISIONS = 20_000
 MOST_KNOWN = 2000
@@ -66,9 +67,10 @@ class SentRevision(Wire, frozen=True):
 
 
 class Hello(Wire, frozen=True, tag="hello"):
-    """Where I stand; where do you?"""
+    """Where I stand; where do you?  ``overrides``: all that operators have decided about real servers."""
 
     standing: Standing
+    overrides: list[KeptOverride] = []
 
 
 class Push(Wire, frozen=True, tag="push"):
@@ -100,10 +102,11 @@ Request = Hello | Push | Fetch | PlanHere
 
 
 class Greeting(Wire, frozen=True, tag="greeting"):
-    """``includes``: the asker's head is this director's head, or somewhere before it."""
+    """``includes``: the asker's head is this director's head, or somewhere before it.  ``overrides`` as in ``Hello``, of both by now."""
 
     standing: Standing
     includes: bool
+    overrides: list[KeptOverride] = []
 
 
 class Applied(Wire, frozen=True, tag="applied"):

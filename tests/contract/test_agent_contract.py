@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lvsagent.client import Agent, AgentClient, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
-from lvsagent.wire import PairingRequest, Rehearsal, RehearsalRequest, TrialRequest
+from lvsagent.wire import OverrideRequest, PairingRequest, Rehearsal, RehearsalRequest, TrialRequest
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
@@ -210,6 +210,55 @@ def test_a_rehearsal_that_cannot_be_is_refused_and_nothing_runs(agent: Agent, re
     with pytest.raises(AgentRefused, match=words):
         agent.rehearse(request_)
     assert agent.rehearsals().running is None
+
+
+def test_a_drain_is_shown_where_the_server_is_until_it_is_taken_back(agent: Agent) -> None:
+    (made,) = agent.override(OverrideRequest(action="drain", virtual="http", server="number1", reason="new disk", actor="ann")).overrides
+    assert (made.virtual, made.server, made.host, made.action, made.actor, made.reason) == (
+        "http",
+        "number1",
+        "",
+        "drain",
+        "ann",
+        "new disk",
+    )
+    row = agent.state(virtual="http", servers=True).virtual_servers[0].real_servers[0]
+    assert row.order is not None
+    assert (row.order.action, row.weight) == ("drain", 0)
+    assert row.state in {"draining", "drained"}
+    assert row.reason.startswith("drained by ann: new disk")
+    assert agent.state().virtual_servers[0].up == 2
+    assert agent.override(OverrideRequest(action="auto", virtual="http", server="number1")).overrides == []
+    row = agent.state(virtual="http", servers=True).virtual_servers[0].real_servers[0]
+    assert (row.state, row.weight, row.order) == ("up", 1, None)
+
+
+def test_a_host_is_in_its_virtual_servers_and_the_newest_decision_comes_first(agent: Agent) -> None:
+    agent.override(OverrideRequest(action="weight", virtual="http", server="number2", weight=7))
+    found = agent.override(OverrideRequest(action="down", host="10.11.12.23")).overrides
+    assert [(one.host or one.server, one.action, one.weight) for one in found] == [("10.11.12.23", "down", 0), ("number2", "weight", 7)]
+    rows = agent.state(virtual="http", servers=True).virtual_servers[0].real_servers
+    assert [(row.state, row.weight) for row in rows] == [("up", 1), ("up", 7), ("forced down", None)]
+    assert agent.overrides().overrides == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (OverrideRequest(action="drain", virtual="http", server="nobody"), "not_found"),
+        (OverrideRequest(action="drain", host="192.0.2.9"), "not_found"),
+        (OverrideRequest(action="drain"), "bad_request"),
+        (OverrideRequest(action="drain", virtual="http", server="number1", host="10.11.12.21"), "bad_request"),
+        (OverrideRequest(action="explode", virtual="http", server="number1"), "bad_request"),
+        (OverrideRequest(action="drain", virtual="http", server="number1", then="cut"), "bad_request"),
+        (OverrideRequest(action="cut", virtual="http", server="number1"), "not_found"),
+    ],
+)
+def test_a_decision_that_makes_no_sense_is_refused(agent: Agent, asked: OverrideRequest, code: str) -> None:
+    with pytest.raises(AgentRefused) as refused:
+        agent.override(asked)
+    assert refused.value.code == code
+    assert agent.overrides().overrides == []
 
 
 def test_rehearsals_are_kept_newest_first(agent: Agent) -> None:

@@ -45,6 +45,8 @@ from lvsagent.wire import (
     GuardInfo,
     HeartbeatLinkInfo,
     Held,
+    OverrideRequest,
+    OverridesInfo,
     PairingInfo,
     PairingRequest,
     PeerInfo,
@@ -71,6 +73,7 @@ from lvsagent.wire import (
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.overrides import FakeOverrides
 from tests.fakes.pairing import FakePairing
 from tests.fakes.safety import FakeSafety
 
@@ -201,6 +204,8 @@ class FakeAgent:
         self._loaded: tuple[str, Loaded] | None = None
         self._revisions: list[tuple[RevisionInfo, str]] = []
         self.desk = FakePairing(self.wall)
+        self.orders = FakeOverrides(self.wall)
+        self.decided: list[OverrideRequest] = []
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
         if not self.processes:
@@ -577,6 +582,16 @@ class FakeAgent:
             self.passive = action != "take_over"
             self.peer = msgspec.structs.replace(self.peer, role="active" if self.passive else "standby")
 
+    def overrides(self) -> OverridesInfo:
+        self._reach("overrides")
+        return self.orders.infos()
+
+    def override(self, request: OverrideRequest) -> OverridesInfo:
+        self._reach("override")
+        found = self.orders.act(request, self.config_now)
+        self.decided.append(request)
+        return found
+
     def rehearsals(self) -> Rehearsals:
         self._reach("rehearsals")
         return Rehearsals(rehearsals=self.measured[::-1], running=self.rehearsing, failure=self.rehearsal_failure)
@@ -694,7 +709,8 @@ class FakeAgent:
 
     def _virtual(self, one: VirtualServer, config: Config) -> VirtualServerState:
         real = [self._real(one, server, config) for server in one.servers]
-        up = sum(server.state in {"up", "falling"} for server in real)
+        real = [msgspec.structs.replace(server, **self.orders.shown(one.name, server)) for server in real]
+        up = sum(server.state in {"up", "falling", "forced up"} for server in real)
         forced = self._health.get((one.name, ""))
         state = "inactive" if not one.active else "up" if up else "down"
         return VirtualServerState(

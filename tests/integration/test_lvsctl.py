@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +98,26 @@ def test_status_has_the_fixed_shape(ctl: Ctl) -> None:
         "weight": number1["weight"],
     }
     assert number2["state"] == "inactive"
+
+
+def test_server_drains_and_status_says_so_until_it_is_taken_back(ctl: Ctl) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    printed = ctl("server", "drain", "http/number1", "--for", "1h", "--then", "cut", "--return-in", "2h", "--reason", "new disk")
+    head, row = printed.splitlines()
+    assert head.split() == ["TARGET", "WHAT", "PHASE", "SINCE", "WHO", "AND", "WHY"]
+    assert row.startswith("http/number1  drain  draining  ")
+    assert f"drained by {me}: new disk; 0 connections left; at " in row
+    assert " it is cut; returns at " in row
+    number1 = ctl.json("status")["virtual_servers"][0]["real_servers"][0]
+    assert number1["state"] in {"draining", "drained"}
+    assert (number1["order"]["actor"], number1["order"]["then"]) == (me, "cut")
+    assert "its check: down; connection refused" in ctl("status")
+    assert "an operator's decision goes before: drained by" in ctl("explain", "number1")
+    assert ctl.json("server", "auto", "number1") == {"overrides": []}
+    assert ctl.json("status")["virtual_servers"][0]["real_servers"][0]["order"] is None
+    ctl("server", "drain", "nobody", status=1)
+    assert "there is no real server nobody" in ctl.error
+    ctl("server", "explode", "number1", status=2)
 
 
 def test_status_for_people_is_aligned_and_says_the_reason(ctl: Ctl) -> None:

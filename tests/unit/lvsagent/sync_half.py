@@ -11,6 +11,7 @@ from lvsagent.core.arrival import Arrival
 from lvsagent.core.revisions import Revision, link
 from lvsagent.lvsd.exchange import Exchange
 from lvsagent.wire import DiagnosticInfo, PlanStep, RefusalInfo
+from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import Planned, Standing
 from tests.fakes.revisions import FakeRevisionStore
 
@@ -91,6 +92,12 @@ class Half:
 
     async def join(self, other: str) -> None:
         self.edit(self.text, other_parent=other, actor="")
+
+    def overrides(self) -> list[KeptOverride]:
+        return []
+
+    async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
+        assert not sent
 
     async def plan(self, text: bytes) -> Planned:
         return Planned(node=self.node, steps=[PlanStep(action="add", what="virtual server", name=text.decode(), detail="")], refusals=[])
