@@ -262,11 +262,13 @@ class LvsCf:
         before = self._director.running
         written = not current.exists or candidate.file.etag != current.etag
         made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
+        self._stamp = Stamp()  # the next look reads it anew: an editor may come while the other director is waited for
+        behind, self._director.history.behind = self._director.history.behind, True  # if this ends in the middle, a round notes the rest
         self._director.way.use(candidate)
         peer = await self._director.sync.accepted(wait=self._director.pulse.last_role == ACTIVE) if made else None
-        self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._director.take_over(candidate)
+        self._director.history.behind = behind
         refused = refusals(self._director.keeper.failures, candidate, before, self._director.keeper.reason)
         if made is None:
             await self._keep_history()

@@ -330,6 +330,9 @@ async def test_what_fails_after_the_text_was_written_is_guarded_all_the_same(tmp
             await put(lab, BETTER, guard_s=60)
         lab.director.take_over = take_over  # type: ignore[method-assign]  # as it was
         assert (await guard_of(lab)).serial == 2
+        await lab.director.step()
+        (newest, *_) = (await lab.ask(lab.client.history)).revisions
+        assert (newest.serial, newest.outcome) == (2, "applied")
         await lab.ask(lab.client.guard, "revert")
         assert "serial_no = 3" in lab.text()
 
