@@ -85,9 +85,9 @@ class History:
         except AdapterError as error:
             self._trouble(error)
 
-    async def ended(self, made: KeptRevision, refused: Sequence[RefusalInfo]) -> None:
-        """Note what came of it.  Nobody needs to wait: a later question to the history is answered after it."""
-        await self.note(made.revision.id, *_outcome(refused))
+    async def ended(self, made: KeptRevision, refused: Sequence[RefusalInfo], done: str) -> None:
+        """Note what came of it (``done``: in the table).  Nobody needs to wait: a later question to the history is answered after it."""
+        await self.note(made.revision.id, *_outcome(refused, done))
 
     async def note(self, revision_id: str, outcome: str, words: str = "") -> None:
         """Note how a revision ended; one that cannot be noted now is said, and mended by ``follow`` if it is the head."""
@@ -286,7 +286,9 @@ def _first(changes: Sequence[str]) -> list[str]:
     return [*told, f"and {more} more"] if more > 0 else told
 
 
-def _outcome(refused: Sequence[RefusalInfo]) -> tuple[str, str]:
+def _outcome(refused: Sequence[RefusalInfo], done: str = "") -> tuple[str, str]:
+    if not refused:
+        return APPLIED, done
     told = "; ".join(f"{one.subject}: {one.reason}" for one in refused[:REFUSALS_KEPT])
     more = len(refused) - REFUSALS_KEPT
-    return (FAILED if refused else APPLIED), (f"{told}; and {more} more" if more > 0 else told)
+    return FAILED, (f"{told}; and {more} more" if more > 0 else told)

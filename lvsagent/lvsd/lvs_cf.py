@@ -23,7 +23,7 @@ from lvsagent.core.revisions import KeptRevision
 from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_configuration
 from lvsagent.lvsd.history import UNREADABLE, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome
-from lvsagent.lvsd.receipts import plan_steps, refusals
+from lvsagent.lvsd.receipts import done_words, plan_steps, refusals
 from lvsagent.ports import AdapterError, ConfigFile
 from lvsagent.wire import Receipt
 
@@ -273,7 +273,7 @@ class LvsCf:
         if made is None:
             await self._keep_history()
         else:
-            self._in_background(self._director.history.ended(made, refused))
+            self._in_background(self._director.history.ended(made, refused, done_words(outcome.operations, outcome.before)))
             comment = f" ({write.comment})" if write.comment else ""
             how = f"taken from the other director, where it was accepted on {write.revision.node}" if write.revision else "accepted"
             message = f"lvs.cf {how}, serial {candidate.serial}: {_line(made.changes)}{comment}"

@@ -45,6 +45,15 @@ def plan_steps(
     return told
 
 
+def done_words(operations: Sequence[Operation], have: Table) -> str:
+    """What was done to the table, in a line: ``2 changes to the table, touching 12 open connections``."""
+    if not operations:
+        return "no change to the table"
+    touched = sum(step.connections for step in steps(operations[:MOST_STEPS], have, names_of()))
+    changes = f"{len(operations)} change{'s' if len(operations) > 1 else ''} to the table"
+    return f"{changes}, touching {touched} open connection{'s' if touched > 1 else ''}" if touched else changes
+
+
 def _awaited_steps(after: Configuration, sides: Mapping[str, bool], have: Table, names: Names) -> Iterator[PlanStep]:
     for key, pool in after.expansion.pools.items():
         for member in awaited(pool, sides, have.get(key)):

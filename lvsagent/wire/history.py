@@ -12,7 +12,8 @@ class RevisionInfo(Wire, frozen=True):
     is the same on both directors, as are ``parent`` and, for one that joins two histories, ``other_parent`` (ids; ``""``: none).
     ``node`` is the director where it was made, ``actor`` who made it.  ``origin``: console, lvsctl, outside (an edit to the file itself),
     peer, rollback, guard, import, start.  ``changes``: what it changed, in words, the first few.  ``outcome``: applied, failed (a part
-    was refused, or it could not be applied: see ``outcome_words``), reverted, pending (written, and what came of it is not known).
+    was refused, or it could not be applied), reverted, pending (written, and what came of it is not known); ``outcome_words``: why, or
+    what an applied one did to the table.
     ``kept`` is false when only this line is left of it and its text is gone.
     """
 

@@ -88,7 +88,7 @@ async def test_what_is_accepted_is_a_revision_with_who_when_why_and_what_came_of
     assert await put(lab, serial(2, 3), actor="piranha", comment="number1 is new") == 2
     newest, first = await history(lab)
     assert (newest.number, newest.serial, newest.actor, newest.origin, newest.comment) == (2, 2, "piranha", "console", "number1 is new")
-    assert (newest.outcome, newest.outcome_words, newest.node) == ("applied", "", "lefty")
+    assert (newest.outcome, newest.outcome_words, newest.node) == ("applied", "1 change to the table", "lefty")
     assert newest.changes == ["serial_no 1 → 2", "real server number1 of http: weight 1 → 3"]
     assert newest.parent == first.id
     assert began <= newest.at <= lab.director.clock.wall()

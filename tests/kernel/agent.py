@@ -139,10 +139,11 @@ class Agent:
         state = self.state()
         wanted = [virtual for virtual in state.virtual_servers if virtual.state != "inactive"]
         served = all(virtual.state == "up" and virtual.up == virtual.enabled for virtual in wanted)
+        in_table = all(real.weight is not None for virtual in wanted for real in virtual.real_servers if real.state == "up")
         addresses = {address.state for address in state.role.addresses}
         expected = {virtual.address for virtual in wanted if virtual.address}
         there = expected <= {address.address for address in state.role.addresses}
-        return state.config.in_step and served and there and addresses <= {"present"} and state.role.role == "active"
+        return state.config.in_step and served and in_table and there and addresses <= {"present"} and state.role.role == "active"
 
     def stop(self) -> int:
         """A planned stop; the exit status."""

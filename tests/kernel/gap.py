@@ -71,21 +71,21 @@ class GapClient:
         stopped_at = float("inf")
         with selectors.DefaultSelector() as selector:
             self._selector = selector
-            asking = True
-            while asking or selector.get_map():
+            self._asking = True
+            while self._asking or selector.get_map():
                 now = time.monotonic()
                 self._seen.standstill_s = max(self._seen.standstill_s, now - awake)
-                if asking and now >= due:
+                if self._asking and now >= due:
                     self._ask(now)
                     due = max(due + self.INTERVAL_S, now)
-                wait_s = max(0.0, due - now) if asking else 0.05
+                wait_s = max(0.0, due - now) if self._asking else 0.05
                 for key, _events in selector.select(wait_s):
                     self._go_on(key)
                 awake = now + wait_s
                 self._give_up(time.monotonic())
                 if stopped_at == float("inf") and select.select([self._stop_read], [], [], 0)[0]:
                     stopped_at = time.monotonic()
-                asking = self._newest < stopped_at and now < stopped_at + self.LIMIT_S
+                self._asking = self._newest < stopped_at and now < stopped_at + self.LIMIT_S
         os.write(self._said_write, json.dumps(self._seen.__dict__).encode())
 
     def _ask(self, now: float) -> None:
@@ -126,6 +126,6 @@ class GapClient:
         now = time.monotonic()
         self._newest = max(self._newest, asked_at)
         self._seen.answered += 1
-        if now - self._last > self._seen.longest_gap_s:
+        if self._asking and now - self._last > self._seen.longest_gap_s:  # later, nobody asks in between
             self._seen.longest_gap_s, self._seen.gap_from = now - self._last, self._last
         self._last = now
