@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import subprocess
 
 from lvsagent.adapters.config_files import SystemFiles, replace_file
 from lvsagent.adapters.peer_keys import PeerKeys
 from lvsagent.adapters.peer_lines import file_line
-from lvsagent.core.introduction import HOST_ALIAS, KEY_TYPE, Introduction
+from lvsagent.core.introduction import HOST_ALIAS, KEY_TYPE, Introduction, another_host_key, fingerprint
 from lvsagent.ports import PeerRefused, PeerUnreachable
 from lvsagent.receive import RSYNC, RSYNC_FILE
 
 CONNECT_S = 3
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 WORDS_LIMIT = 300
+UNKNOWN_HOST = "Host key verification failed"
+FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+"""In what Debian's ssh says of a host that has another key than the one that is pinned."""
 
 
 def send(keys: PeerKeys, peer: Introduction, address: str, request: bytes, left_s: float) -> bytes:
@@ -38,8 +42,11 @@ def send(keys: PeerKeys, peer: Introduction, address: str, request: bytes, left_
     except subprocess.TimeoutExpired:
         raise PeerUnreachable("rsync did not end in time") from None
     if done.returncode != 0:
-        words = " ".join(done.stderr.decode(errors="replace").split())[:WORDS_LIMIT]
-        raise PeerUnreachable(f"rsync ended with status {done.returncode}: {words}")
+        words = " ".join(done.stderr.decode(errors="replace").split())
+        if UNKNOWN_HOST in words:
+            found = FINGERPRINT.search(words)
+            raise PeerRefused(another_host_key(address, found[0] if found else "", fingerprint(peer.host_key)))
+        raise PeerUnreachable(f"rsync ended with status {done.returncode}: {words[:WORDS_LIMIT]}")
     return file_line(hashlib.sha256(request).hexdigest())
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from lvsagent.adapters import peer_rsync
 from lvsagent.adapters.peer_keys import NotPaired, Peer, PeerKeys
 from lvsagent.adapters.peer_lines import Again, answer_of, printable, request_line
-from lvsagent.core.introduction import COMMAND, KEY_TYPE, fingerprint, fingerprint_of
+from lvsagent.core.introduction import COMMAND, KEY_TYPE, another_host_key, fingerprint, fingerprint_of
 from lvsagent.core.sync_tool import RSYNC, SSH
 from lvsagent.ports import AdapterError, PeerRefused, PeerUnreachable
 from lvsagent.receive import REFUSAL
@@ -296,10 +296,7 @@ def _cut(connected: socket.socket) -> None:
 def _check_host_key(peer: Peer, address: str, blob: bytes) -> None:
     pinned, found = fingerprint(peer.introduction.host_key), fingerprint_of(blob)
     if pinned != found:
-        raise PeerRefused(
-            f"what answers at {address} is not the director that this one is paired with: its host key is {found}, expected is {pinned}; "
-            "nothing was sent. If its host key was changed on purpose, pair again"
-        )
+        raise PeerRefused(another_host_key(address, found, pinned))
 
 
 def _translated(peer: Peer, error: Exception) -> Exception:

@@ -163,6 +163,14 @@ def fingerprint_of(blob: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
+def another_host_key(address: str, found: str, pinned: str) -> str:
+    """What is said when the host at ``address`` shows another key than the pinned one; both as fingerprints (``""``: not known)."""
+    return (
+        f"what answers at {address} is not the director that this one is paired with: its host key is {found or 'another one'}, "
+        f"expected is {pinned}; nothing was sent. If its host key was changed on purpose, pair again"
+    )
+
+
 # --- the one-time code ---------------------------------------------------------------------------------------------------------
 
 

@@ -206,8 +206,12 @@ class SyncMachine:
             self._pause, self.due = 0.0, now
 
     def _told(self, event: Told, now: float) -> None:
-        """News, or at least a sign that it is there; what it refused, it refuses still."""
+        """News, or at least a sign that it is there; what it refused, it refuses still.
+
+        While a conversation is under way it is only noted: the conversation may come to nothing, and then this is what is known.
+        """
         if self.busy:
+            self.theirs, self.relation, self.behind, self.kept = event.theirs, event.relation, event.behind, event.kept
             return
         if (event.theirs, event.relation) != (self.theirs, self.relation):
             self.theirs, self.relation, self.behind, self.kept = event.theirs, event.relation, event.behind, event.kept

@@ -172,8 +172,8 @@ class Exchange:
             if not isinstance(answer, Sent) or not answer.more or not isinstance(event, Answered):
                 return event
             tips = _tips(answer.revisions)
-            if not tips - set(known):
-                return NotTaken("the other director sends the same revisions again and again")
+            if not tips - set(known) or len(known) > MOST_REVISIONS:
+                return NotTaken("the other director sends revisions again and again")
             known = [*known, *tips]
 
     async def join(self) -> Event:

@@ -270,6 +270,7 @@ class LvsCf:
         outcome = await self._director.take_over(candidate)
         self._director.history.behind = behind
         refused = refusals(self._director.keeper.failures, candidate, before, self._director.keeper.reason)
+        refused += self._director.marks.refusals()
         if made is None:
             await self._keep_history()
         else:

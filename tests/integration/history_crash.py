@@ -11,7 +11,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ class Countdown:
     def __init__(self, step: int, side: str) -> None:
         self._steps, self._last, self._side = itertools.count(1), step, side
 
+    def end(self) -> None:
+        """Nobody dies any more."""
+        self._last = 0
+
     def step(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **named: Any) -> Any:
             mine = next(self._steps)  # two threads may be at it
@@ -44,9 +48,9 @@ class Countdown:
 
         return counted
 
-    def watch(self, what: Any) -> None:
+    def watch(self, what: Any, steps: Sequence[str] = STEPS) -> None:
         """Each of its steps counts from now on."""
-        for name in STEPS:
+        for name in steps:
             call = getattr(what, name, None)
             if call is None:
                 continue

@@ -47,6 +47,18 @@ class IpvsInAFile(FakeIpvs):
             self._services, self._servers = pickle.loads(self._path.read_bytes())  # noqa: S301 -- our own file
 
 
+class WrongClock(SystemClock):
+    """Its wall clock is ``off_s`` away from the right time."""
+
+    def __init__(self, off_s: float) -> None:
+        self._off_s = off_s
+
+    def wall(self) -> float:
+        """Wrong."""
+        return super().wall() + self._off_s
+
+
 if __name__ == "__main__":
     settings = load_settings(Path(sys.argv[1]))
-    sys.exit(asyncio.run(run(settings, IpvsInAFile(Path(sys.argv[2])), SystemClock())))
+    off_s = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
+    sys.exit(asyncio.run(run(settings, IpvsInAFile(Path(sys.argv[2])), WrongClock(off_s))))

@@ -122,12 +122,22 @@ async def test_a_host_key_that_changes_under_an_open_connection_is_found_at_the_
     assert len(agent.asked) == 1
 
 
-async def test_rsync_refuses_a_changed_host_key_too(peer: SshPeer, agent: StandIn, righty: Sshd, lefty: PeerKeys) -> None:
+async def test_rsync_refuses_a_changed_host_key_too_with_both_fingerprints(peer: SshPeer, agent: StandIn, righty: Sshd) -> None:
+    """The key changes while a session is open: rsync makes a connection of its own."""
     peer.use("rsync")
     await peer.ask(b"{}", 10)
-    lefty.known_host.write_text(f"lvs-peer {lefty.own_user_key()}\n")
-    with pytest.raises(PeerUnreachable, match="rsync ended with status"):
+    pinned = fingerprint(righty.keys.own_host_key())
+    listener = righty.process
+    assert listener is not None
+    listener.kill()  # the session stays
+    listener.wait()
+    righty.new_host_key()
+    righty.start()
+    with pytest.raises(PeerRefused) as caught:
         await peer.ask(b"x" * 100_000, 10)
+    assert pinned in str(caught.value)
+    assert fingerprint(righty.keys.own_host_key()) in str(caught.value)
+    assert "nothing was sent" in str(caught.value)
     assert agent.asked == [b"{}"]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -112,11 +114,26 @@ def test_a_heartbeat_that_is_no_longer_heard_takes_it_back(pair: Pair, cluster: 
     assert cluster.names(30) == dict.fromkeys(lab.NUMBERS, 10)
 
 
-def test_every_process_killed_in_the_middle_it_still_goes_back(pair: Pair, cluster: lab.Cluster) -> None:
-    standby = pair.standby
-    before = accept(standby, "scheduler = rr", "scheduler = wlc", 3.0)
-    standby.kill_all()
-    standby.start()
-    assert went_back(standby, before) == "nobody confirmed it within 3 s"
+@pytest.mark.parametrize("who", ["standby", "active"])
+def test_every_process_killed_in_the_middle_it_still_goes_back(pair: Pair, cluster: lab.Cluster, who: str) -> None:
+    director = pair.standby if who == "standby" else pair.active
+    before = accept(director, "scheduler = rr", "scheduler = wlc", 3.0)
+    director.kill_all()
+    director.start()
+    assert went_back(director, before) == "nobody confirmed it within 3 s"
     pair.settle()
+    assert cluster.names(30) == dict.fromkeys(lab.NUMBERS, 10)
+
+
+def test_lvsd_of_the_active_director_killed_in_the_middle_it_still_goes_back_and_nobody_notices(pair: Pair, cluster: lab.Cluster) -> None:
+    since, rules = pair.lefty.state().role.since, lab.ipvsadm_rules()
+    before = accept(pair.lefty, "scheduler = rr", "scheduler = wlc", 3.0)
+    assert "-s wlc" in lab.ipvsadm_rules()[0]
+    client = GapClient()
+    os.kill(pair.lefty.pids()["lvsd"], signal.SIGKILL)
+    assert went_back(pair.lefty, before) == "nobody confirmed it within 3 s"
+    until(lambda: lab.ipvsadm_rules() == rules, LIMIT_S, pair.words)
+    assert client.stop().failures == []
+    pair.settle()
+    assert (pair.active, pair.lefty.state().role.since) == (pair.lefty, since)
     assert cluster.names(30) == dict.fromkeys(lab.NUMBERS, 10)

@@ -150,3 +150,11 @@ def test_one_that_was_away_and_asks_is_there_again() -> None:
     machine.handle(Moved("b", Relation.BEHIND, 1), 1)
     machine.handle(Unreachable("no route"), 1)
     assert machine.handle(Told("a", Relation.BEHIND, 1), 1.01) == PUSH
+
+
+def test_what_it_says_while_a_conversation_with_it_comes_to_nothing_is_what_is_known() -> None:
+    machine = in_step()
+    assert machine.handle(Moved("b", Relation.BEHIND, 1), 1) == PUSH
+    assert machine.handle(Told("b", Relation.IN_STEP), 2) == []
+    machine.handle(Unreachable("no answer"), 3)
+    assert (machine.state, machine.reachable) == ("in_step", False)
