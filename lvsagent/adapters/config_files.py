@@ -138,6 +138,15 @@ class Stamp:
     size: int = -1
     inode: int = 0
 
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """As it is now; a file that is not there, or cannot be looked at, has the empty one."""
+        try:
+            found = path.stat()
+        except OSError:
+            return cls()
+        return cls(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
 
 class ConfigFilesOnDisk:
     """The ``ConfigFiles`` port: lvs.cf at ``path``, copies in ``state_dir``."""
@@ -155,16 +164,12 @@ class ConfigFilesOnDisk:
 
     def read(self) -> ConfigFile:
         """lvs.cf as it stands.  Raises AdapterError when it is there and cannot be read."""
-        data = _content(self._path)
+        data = content_of(self._path)
         return ConfigFile(data or b"", etag_of(data or b""), data is not None)
 
     def stamp(self) -> Stamp:
         """Cheap to ask: equal to the last one as long as nobody has written the file."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return Stamp()
-        return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        return Stamp.of(self._path)
 
     def owner(self) -> str:
         """Whose file lvs.cf is; ``""`` when there is none."""
@@ -196,7 +201,7 @@ class ConfigFilesOnDisk:
 
     def previous(self, etag: str) -> ConfigFile | None:
         """What stood there before the file whose ETag is ``etag``, if that is known."""
-        data = _content(self._previous / f"{etag}.cf")
+        data = content_of(self._previous / f"{etag}.cf")
         return None if data is None else ConfigFile(data, etag_of(data))
 
     def keep_applied(self, file: ConfigFile) -> None:
@@ -207,7 +212,7 @@ class ConfigFilesOnDisk:
 
     def applied(self) -> ConfigFile | None:
         """The configuration that was last taken over without errors, if there ever was one."""
-        data = _content(self._applied)
+        data = content_of(self._applied)
         return None if data is None else ConfigFile(data, etag_of(data))
 
     def _forget_all_but(self, etag: str) -> None:
@@ -224,8 +229,11 @@ def _make_folder(path: Path, mode: int) -> None:
         raise AdapterError(f"the folder {path} cannot be made: {_words(error)}; nothing is changed") from error
 
 
-def _content(path: Path) -> bytes | None:
-    """A regular file's content, ``None`` when there is no such file.  A pipe or device does not make the agent wait."""
+def content_of(path: Path, largest_bytes: int = LARGEST_BYTES) -> bytes | None:
+    """A regular file's content, ``None`` when there is no such file.  A pipe or device does not make the agent wait.
+
+    Raises AdapterError.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -236,10 +244,10 @@ def _content(path: Path) -> bytes | None:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise AdapterError(f"{path} cannot be read: it is not a regular file")
-        if found.st_size > LARGEST_BYTES:
-            raise AdapterError(f"{path} cannot be read: it is larger than {LARGEST_BYTES // 1024 // 1024} MiB")
+        if found.st_size > largest_bytes:
+            raise AdapterError(f"{path} cannot be read: it is larger than {largest_bytes // 1024} KiB")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(LARGEST_BYTES)
+            return file.read(largest_bytes)
     except OSError as error:
         raise AdapterError(f"{path} cannot be read: {_words(error)}") from error
     finally:

@@ -58,6 +58,7 @@ class FileWatch:
         fresh = watched.keys() - self._watched.keys()
         self._watched = watched
         if fresh:
+            self._being_written = False  # that was the file in the folder before
             self._written()  # whatever happened before it was watched
 
     def being_written(self) -> bool:

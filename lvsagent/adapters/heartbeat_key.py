@@ -100,7 +100,7 @@ class KeyFile:
 
     def look(self) -> bool:
         """Read the file if it has changed; says whether the keys are others now.  Keys that were good stay when the file goes bad."""
-        stamp = _stamp(self.path)
+        stamp = Stamp.of(self.path)
         if stamp == self._stamp:
             return False
         self._stamp = stamp
@@ -144,11 +144,3 @@ def _key(path: Path, number: int, text: str) -> bytes:
     if len(key) < KEY_BYTES:
         raise AdapterError(f"{path}: key {number} has {len(key)} bytes; at least {KEY_BYTES} are needed")
     return key
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return Stamp()
-    return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)

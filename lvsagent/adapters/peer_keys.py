@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from lvsagent.adapters.config_files import Stamp, SystemFiles, replace_file
+from lvsagent.adapters.config_files import Stamp, SystemFiles, content_of, replace_file
 from lvsagent.adapters.heartbeat_key import NoKey, new_key, read_keys, take_key
 from lvsagent.core.introduction import (
     BadIntroduction,
@@ -74,7 +74,7 @@ class PeerKeys:
 
     def peer(self) -> Peer:
         """The other director.  Raises NotPaired, or AdapterError when the record cannot be used."""
-        data = _content(self.record)
+        data = content_of(self.record, LARGEST_BYTES)
         if data is None:
             raise NotPaired
         try:
@@ -85,13 +85,13 @@ class PeerKeys:
 
     def stamp(self) -> tuple[Stamp, Stamp]:
         """Cheap to ask: another one as soon as a pairing has been made, changed or ended."""
-        return _stamp(self.record), _stamp(self.private_key)
+        return Stamp.of(self.record), Stamp.of(self.private_key)
 
     def own_user_key(self) -> str:
         """The public half of this director's key; made when there is none.  Raises AdapterError."""
-        if _content(self.private_key) is None:
+        if content_of(self.private_key, LARGEST_BYTES) is None:
             self.install_key(*self.fresh_key())
-        found = _content(self.private_key.with_suffix(".pub"))
+        found = content_of(self.private_key.with_suffix(".pub"), LARGEST_BYTES)
         try:
             return public_key((found or b"").decode())
         except ValueError:
@@ -100,7 +100,7 @@ class PeerKeys:
     def own_host_key(self) -> str:
         """The key by which this director's sshd is known.  Raises AdapterError telling how to make one."""
         path = self._settings.ssh_host_key
-        found = _content(path)
+        found = content_of(path, LARGEST_BYTES)
         if found is None:
             raise AdapterError(f"there is no {path} (ssh_host_key in agent.toml): is sshd installed? Its keys are made with: ssh-keygen -A")
         try:
@@ -258,30 +258,5 @@ def read_private(path: Path) -> bytes:
         raise AdapterError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
         raise AdapterError(f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o}) and holds a key: chmod 600 {path}")
-    data = _content(path)
+    data = content_of(path, LARGEST_BYTES)
     return data or b""
-
-
-def _content(path: Path) -> bytes | None:
-    """A regular file's content; ``None`` when there is no such file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise AdapterError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise AdapterError(f"{path} is not a regular file")
-        data = file.read(LARGEST_BYTES + 1)
-    if len(data) > LARGEST_BYTES:
-        raise AdapterError(f"{path} is too long for what should be in it")
-    return data
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return Stamp()
-    return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)

@@ -1,7 +1,6 @@
 """The agent's HTTP API on its Unix socket: decode, check the caller, call the service, encode.
 
-Owns the routes, the limits on what a caller may send, and the mapping from exceptions to statuses.  It decides nothing about lvs.cf or
-the table; that is the service's part.  No answer ever carries a traceback.
+Owns the routes and the limits on what a caller may send.  It decides nothing about lvs.cf or the table; that is the service's part.
 """
 
 from __future__ import annotations
@@ -24,18 +23,12 @@ from aiohttp import web
 from lvsagent.api.callers import PEER_ROUTE, Caller, caller_of, may_call, name_of
 from lvsagent.api.contract import (
     BadRequest,
-    Grown,
-    Invalid,
-    NotFound,
     Question,
     Refused,
     Service,
-    Stale,
-    Unavailable,
-    Unconfirmed,
-    Unread,
     Write,
 )
+from lvsagent.api.refusals import LARGEST_BODY_BYTES, problem, refusal
 from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import (
@@ -43,14 +36,12 @@ from lvsagent.wire import (
     GuardRequest,
     OverrideRequest,
     PairingRequest,
-    Problem,
     Rehearsal,
     RehearsalRequest,
     ReleaseRequest,
     TrialRequest,
 )
 
-LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
 FIRST_REQUEST_LIMIT_S = 4.0
 """A connection that has not managed one whole request by then is closed."""
@@ -67,17 +58,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-STATUSES: dict[type[Refused], tuple[int, str]] = {
-    Stale: (412, "stale"),
-    Invalid: (422, "invalid"),
-    Grown: (409, "grown"),
-    Unconfirmed: (409, "unconfirmed"),
-    NotFound: (404, "not_found"),
-    Unavailable: (503, "unavailable"),
-    BadRequest: (400, "bad_request"),
-}
 
 
 class ApiServer:
@@ -145,13 +125,13 @@ class ApiServer:
         self._heard.add(request.protocol)
         try:
             if not self._allowed(request):
-                return _problem(403, "forbidden", self._forbidden(request))
+                return problem(403, "forbidden", self._forbidden(request))
             return await handler(request)
         except (Refused, web.HTTPException, TimeoutError, ConnectionError) as error:
-            return _refusal(request, error)
+            return refusal(request, error)
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            return _problem(500, "unavailable", "something went wrong inside the agent; its log says what")
+            return problem(500, "unavailable", "something went wrong inside the agent; its log says what")
 
     def _allowed(self, request: web.Request) -> bool:
         caller = _caller(request)
@@ -204,7 +184,7 @@ class ApiServer:
     async def _put_config(self, request: web.Request) -> web.Response:
         tags = _tags(request.headers.get("If-Match", ""))
         if len(tags) != 1 or "*" in tags:
-            return _problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
+            return problem(428, "bad_request", "say in If-Match which lvs.cf (its ETag) the new one was made from")
         origin = _text(request, "origin") or "console"
         if origin not in ORIGINS_OF_CALLERS:
             raise BadRequest(f"X-Origin is one of {', '.join(ORIGINS_OF_CALLERS)}")
@@ -433,32 +413,3 @@ def _file_answer(file: ConfigFile) -> web.Response:
 
 def _json(status: int, value: msgspec.Struct, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json", headers=headers)
-
-
-def _refusal(request: web.Request, error: Refused | web.HTTPException | TimeoutError | ConnectionError) -> web.Response:
-    """Every answer that is a no, as a Problem."""
-    match error:
-        case Refused():
-            status, code = STATUSES.get(type(error), (400, "bad_request"))
-            return _problem(status, code, str(error), error)
-        case web.HTTPRequestEntityTooLarge():
-            return _problem(413, "too_large", f"the request is larger than {LARGEST_BODY_BYTES // 1024 // 1024} MiB")
-        case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(error.allowed_methods))
-            return _problem(405, "bad_request", f"{request.path} cannot be used with {request.method}, only with {allowed}")
-        case web.HTTPNotFound():
-            return _problem(404, "not_found", f"there is no {request.path}")
-        case web.HTTPException():
-            return _problem(error.status, "bad_request", error.reason)
-    return _problem(408, "bad_request", "the request did not arrive whole, or not in time")
-
-
-def _problem(status: int, code: str, message: str, error: Refused | None = None) -> web.Response:
-    problem = Problem(
-        code=code,
-        message=message,
-        etag=error.etag if isinstance(error, Stale) else "",
-        diagnostics=error.diagnostics if isinstance(error, Invalid) else [],
-        receipt=error.receipt if isinstance(error, Unread) else None,
-    )
-    return _json(status, problem)

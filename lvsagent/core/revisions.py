@@ -79,10 +79,10 @@ def parents_of(revision: Revision) -> tuple[str, ...]:
     return tuple(one for one in (revision.parent, revision.other_parent) if one)
 
 
-def ancestors(parents: Parents, revision_id: str) -> frozenset[str]:
-    """The revision itself and all that led to it, as far as they are known; empty when it is not known itself."""
+def ancestors(parents: Parents, *revision_ids: str) -> frozenset[str]:
+    """The revisions themselves and all that led to them, as far as they are known; each is looked at once, however many are given."""
     found: set[str] = set()
-    left = [revision_id]
+    left = list(revision_ids)
     while left:
         one = left.pop()
         if one in parents and one not in found:

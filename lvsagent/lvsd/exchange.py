@@ -305,8 +305,7 @@ class Exchange:
             case Fetch(known=known, standing=standing):
                 self.theirs = standing
                 head, _etag = self.head()
-                had = frozenset[str]().union(*(ancestors(self._parents, each) for each in known))
-                revisions, left = self._portion(missing(self._parents, head, had))
+                revisions, left = self._portion(missing(self._parents, head, ancestors(self._parents, *known)))
                 return Sent(revisions=revisions, standing=self.standing(), includes=self._includes(standing.head), more=bool(left))
             case PlanHere(text=text):
                 if len(text) > LARGEST_TEXT_BYTES:

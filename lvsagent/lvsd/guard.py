@@ -264,7 +264,8 @@ class GuardKeeper:
         machine.watch = replace(machine.watch, result_etag=etag_of(data))
         with contextlib.suppress(AdapterError):
             await self._keep_of(machine)
-        write = Write(data, machine.watch.etag, comment=f"guard: {reason}", actor="guard", origin="guard")
+        stands = self._director.etag if self._in_force(machine.watch) else machine.watch.etag
+        write = Write(data, stands, comment=f"guard: {reason}", actor="guard", origin="guard")
         try:
             receipt = await self._director.put(write)
         except Stale:
@@ -276,7 +277,7 @@ class GuardKeeper:
 
     def _seen(self, watch: Watch) -> Event:
         director = self._director
-        if director.etag != watch.etag:
+        if director.etag != watch.etag and not self._in_force(watch):
             if watch.phase == RETURNING and director.etag == watch.result_etag:  # an earlier lvsd had got so far
                 return Returned(director.etag, director.running.serial)
             return Changed()
@@ -288,6 +289,10 @@ class GuardKeeper:
             role=state.role if state else "",
             sample=self._sample(watch),
         )
+
+    def _in_force(self, watch: Watch) -> bool:
+        """Whether the change still runs, also when lvs.cf has been spoilt or removed since: that puts nothing else in force."""
+        return self._director.running.file.etag == watch.etag
 
     def _sample(self, watch: Watch) -> Sample | None:
         traffic = self._director.traffic

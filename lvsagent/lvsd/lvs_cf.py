@@ -58,7 +58,7 @@ class LvsCf:
         self.being_written: Callable[[], bool] = lambda: False
         """Whether somebody has not done writing it: half of it may be without errors, and is not what anybody meant."""
         self._director = director
-        self._stamp = Stamp()
+        self._stamp: Stamp | None = None
         self._writing = asyncio.Lock()
         self._keeping = asyncio.Lock()
         self._file_thread = ThreadPoolExecutor(1, "files")
@@ -262,11 +262,13 @@ class LvsCf:
         before = self._director.running
         written = not current.exists or candidate.file.etag != current.etag
         made = await self._replace(candidate, current, write) if written or write.revision or write.other_parent else None
+        self._stamp = None  # the next look reads it anew: an editor may come while the other director is waited for
+        behind, self._director.history.behind = self._director.history.behind, True  # if this ends in the middle, a round notes the rest
         self._director.way.use(candidate)
         peer = await self._director.sync.accepted(wait=self._director.pulse.last_role == ACTIVE) if made else None
-        self._stamp = self.files.stamp()
         self.disk = _on_disk(candidate)
         outcome = await self._director.take_over(candidate)
+        self._director.history.behind = behind
         refused = refusals(self._director.keeper.failures, candidate, before, self._director.keeper.reason)
         refused += self._director.marks.refusals()
         if made is None:

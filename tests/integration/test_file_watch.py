@@ -135,6 +135,20 @@ async def test_what_was_being_written_and_is_replaced_or_gone_is_no_longer_waite
         assert not watch.being_written()
 
 
+async def test_what_was_being_written_in_a_folder_that_was_moved_away_is_no_longer_waited_for(path: Path, watch: FileWatch) -> None:
+    with path.open("w") as file:
+        file.write("half\n")
+        file.flush()
+        assert watch.being_written()
+        ready = path.parent.with_name("ready")
+        ready.mkdir()
+        (ready / path.name).write_text("whole\n")
+        path.parent.rename(path.parent.with_name("old"))
+        ready.rename(path.parent)
+        watch.look_around()
+        assert not watch.being_written()
+
+
 async def test_a_queue_that_ran_over_is_a_reason_to_look(seen: Seen, watch: FileWatch, monkeypatch: pytest.MonkeyPatch) -> None:
     inotify = watch._inotify
     assert inotify is not None

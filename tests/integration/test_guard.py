@@ -284,6 +284,28 @@ async def test_a_later_change_ends_the_guard_and_is_never_overwritten(tmp_path: 
         assert not lab.director.guard.watching
 
 
+SPOILT = LATER.replace("scheduler = wlc", "scheduler = fastest")
+
+
+@pytest.mark.parametrize("text", [SPOILT, None], ids=["with errors", "removed"])
+async def test_an_edit_by_hand_that_is_not_in_force_ends_no_guard(tmp_path: Path, text: str | None) -> None:
+    async with running(tmp_path) as lab:
+        await guarded(lab)
+        lab.lvs_cf.unlink()
+        if text is not None:
+            lab.lvs_cf.write_text(text)
+        await lab.director.step()
+        await lab.director.guard.look()
+        assert lab.director.guard.watching
+        move(lab, 60)
+        await lab.director.guard.look()
+        assert "serial_no = 3" in lab.text()
+        assert (await guard_of(lab)).state == "went back"
+        assert any("back to the lvs.cf of serial 1, as serial 3" in message for message in messages(lab))
+        previous = await lab.ask(lab.client.previous_config)
+        assert (previous.text if previous else None) == text
+
+
 async def test_a_second_guarded_change_goes_back_to_the_first(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
         await guarded(lab)
@@ -330,6 +352,9 @@ async def test_what_fails_after_the_text_was_written_is_guarded_all_the_same(tmp
             await put(lab, BETTER, guard_s=60)
         lab.director.take_over = take_over  # type: ignore[method-assign]  # as it was
         assert (await guard_of(lab)).serial == 2
+        await lab.director.step()
+        (newest, *_) = (await lab.ask(lab.client.history)).revisions
+        assert (newest.serial, newest.outcome) == (2, "applied")
         await lab.ask(lab.client.guard, "revert")
         assert "serial_no = 3" in lab.text()
 

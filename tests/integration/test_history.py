@@ -26,7 +26,7 @@ from lvsagent.api.contract import Write
 from lvsagent.client import AgentClient, AgentRefused, StaleConfig
 from lvsagent.core.revisions import Revision, link
 from lvsagent.lvsd.process import run
-from lvsagent.wire import RevisionInfo
+from lvsagent.wire import PeerReceipt, RevisionInfo
 from tests.fakes.ipvs import FakeIpvs
 from tests.fakes.revisions import FakeRevisionStore
 from tests.integration.history_crash import NEW
@@ -187,6 +187,21 @@ async def test_an_edit_with_errors_is_none_until_it_is_mended(lab: Lab) -> None:
     lab.lvs_cf.write_text(serial(5))
     await lab.director.step()
     assert [one.serial for one in await history(lab)] == [5, 1]
+
+
+async def test_an_edit_that_comes_while_an_accept_waits_for_the_other_director_is_found(lab: Lab) -> None:
+    accepted = lab.director.sync.accepted
+
+    async def meanwhile(*, wait: bool) -> PeerReceipt | None:
+        lab.lvs_cf.write_text(serial(6, 6))
+        return await accepted(wait=wait)
+
+    lab.director.sync.accepted = meanwhile  # type: ignore[method-assign]  # once
+    await put(lab, serial(5, 5))
+    lab.director.sync.accepted = accepted  # type: ignore[method-assign]  # as it was
+    await lab.director.step()
+    assert [(one.serial, one.origin) for one in await history(lab)] == [(6, "outside"), (5, "console"), (1, "start")]
+    assert lab.director.running.serial == 6
 
 
 async def test_an_edit_that_is_replaced_before_anybody_looked_is_not_lost(lab: Lab) -> None:

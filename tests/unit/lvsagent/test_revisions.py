@@ -71,6 +71,19 @@ def test_a_chain_of_thousands_is_walked() -> None:
     assert missing(parents, "19999", ancestors(parents, "19997")) == ["19998", "19999"]
 
 
+def test_however_many_revisions_somebody_knows_each_is_looked_at_once() -> None:
+    class Counted(dict[str, tuple[str, ...]]):
+        looks = 0
+
+        def __getitem__(self, key: str) -> tuple[str, ...]:
+            self.looks += 1
+            return super().__getitem__(key)
+
+    parents = Counted({str(number): (str(number - 1),) if number else () for number in range(5000)})
+    assert len(ancestors(parents, *parents, *parents)) == 5000
+    assert parents.looks == 5000
+
+
 def test_the_parents_are_those_that_are_named() -> None:
     one = Revision(parent="", other_parent="", etag="", serial=0, at=0, node="", actor="", origin="start")
     assert parents_of(one) == ()
