@@ -6,7 +6,7 @@ Pure: from a configuration to words and command lines.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.lvscf.model import NO_ADDRESS, Config, Forwarding, VirtualServer
 
@@ -31,16 +31,29 @@ def addresses(servers: Iterable[VirtualServer]) -> list[str]:
 
 
 def real_server_advice(config: Config, servers: Iterable[VirtualServer] | None = None) -> Advice:
-    """What the real servers of ``servers`` (all, when not given) need under the network type in use."""
-    found = addresses(config.virtual if servers is None else servers)
+    """What the real servers of ``servers`` (all, when not given) need under the network type in use, or their own if all have another."""
+    chosen = tuple(config.virtual if servers is None else servers)
+    network = config.globals.network
+    methods = {real.forward or network for virtual in chosen for real in virtual.servers} or {network}
+    method = network if network in methods else min(methods)
+    advice = _under(method, config, addresses(chosen))
+    more = "" if methods == {method} else f" {_OTHERS}"
+    if methods != {Forwarding.NAT}:
+        more += f" {_DOCTOR}"
+    return replace(advice, words=advice.words + more)
+
+
+def _under(method: Forwarding, config: Config, found: list[str]) -> Advice:
     shown, hidden = found[:SHOWN], max(0, len(found) - SHOWN)
-    if config.globals.network is Forwarding.DIRECT:
+    if method is Forwarding.DIRECT:
         return Advice("Direct Routing: what each real server needs", _DIRECT, _direct(shown), hidden)
-    if config.globals.network is Forwarding.TUNNEL:
+    if method is Forwarding.TUNNEL:
         return Advice("Tunneling: what each real server needs", _TUNNEL, _tunnel(shown), hidden)
     return _nat(config)
 
 
+_OTHERS = "Some have a forwarding of their own, which needs something else."
+_DOCTOR = "lvsctl doctor, as root on this director, looks whether it is so, server by server, and says what to run there."
 _DIRECT = (
     "Every real server holds the virtual address on its loopback, so that it takes the packets, and keeps silent about it, so that only "
     "the director answers for it on the network. It must listen on the virtual server's own port."

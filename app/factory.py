@@ -23,6 +23,7 @@ from app.views import (
     foreign,
     global_settings,
     guard,
+    health,
     history,
     login,
     lvs_cf,
@@ -59,6 +60,7 @@ VIEWS = (
     conflict,
     drift,
     guard,
+    health,
     help_page,
 )
 LARGEST_REQUEST = 1_000_000

@@ -38,6 +38,8 @@ OWN_TABS = (
     ("/history", "HISTORY"),
 )
 """What Piranha did not have comes after what it had."""
+BELONGS = {"/drift": "/redundancy", "/conflict": "/redundancy", "/import": "/lvs-cf", "/health": "/virtual-servers"}
+"""Pages that have no tab of their own, and the tab that they belong to."""
 
 
 def init_app(app: Flask, settings: ConsoleSettings, services: Services) -> None:
@@ -139,7 +141,8 @@ class _Frame:
         state = snapshot().state
         piranhas = (*TABS, FAILOVER_TAB) if state is not None and state.config.service == "fos" else TABS
         tabs = (*piranhas, *OWN_TABS)
-        return [(path, label, request.path == path or request.path.startswith(path + "/")) for path, label in tabs]
+        here = next((tab for page, tab in BELONGS.items() if f"{request.path}/".startswith(f"{page}/")), request.path)
+        return [(path, label, f"{here}/".startswith(f"{path}/")) for path, label in tabs]
 
 
 class ConsoleResponse(Response):

@@ -52,6 +52,8 @@ class RealRow:
     weight_now: int | None
     connections: int | None
     since: float
+    release: str = ""
+    """The check whose server is held down or kept in service (``""``: its checks alone decide)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,7 @@ def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) 
                 weight_now=state.weight if state else None,
                 connections=state.counters.active + state.counters.inactive if state else None,
                 since=state.since if state else 0.0,
+                release=state.held.key if state and state.held else "",
             )
         )
     return rows

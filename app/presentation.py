@@ -209,7 +209,7 @@ def header(snapshot: Snapshot, now: float) -> Header:
         serial=_serial(state),
         step=last_known(_step(state), snapshot.down),
         lamp=last_known(lit, snapshot.down) if (lit := lamp(state.sync, now)) else None,
-        lamp_since=since(state.sync.equal_since if state.sync.equal else state.sync.since, now),
+        lamp_since=_lamp_since(state.sync, now),
         parted=state.sync.state == "diverged" and not snapshot.down,
         demonstration=state.data_plane.kind == "userspace",
         known=True,
@@ -253,6 +253,16 @@ def _step(state: State) -> Badge:
     if config.in_step:
         return Badge("in step", UP, "What lvs.cf says is what the data plane has")
     return Badge("errors in lvs.cf" if config.errors else "not in step", DOWN if config.errors else WARN, config.reason)
+
+
+def _lamp_since(sync: SyncInfo, now: float) -> str:
+    """How long the lamp has said what it says: a difference is as old as its oldest, one that is just being applied has no age."""
+    if sync.equal:
+        return since(sync.equal_since, now)
+    began = [one.since for one in sync.differences if one.since] if sync.state == "in_step" else []
+    if not began:
+        return since(sync.since, now)
+    return since(min(began), now) if now - min(began) >= BEING_APPLIED_S else ""
 
 
 def lamp(sync: SyncInfo, now: float) -> Badge | None:
@@ -302,7 +312,11 @@ def virtual_badge(server: VirtualServerState) -> Badge:
 
 
 def real_badge(server: RealServerState) -> Badge:
-    """The state of a real server in words."""
+    """The state of a real server in words; one that answers and stays out for what it did before is held down."""
+    if server.held is not None and not server.held.kept and server.state == "rising":
+        return badge("held down", f"{server.reason}, until {clock(server.held.until)}")
+    if server.held is not None and server.held.kept:
+        return Badge("kept in service", WARN, f"{server.reason}; the mass-failure brake keeps it in until {clock(server.held.until)}")
     return badge(server.state, server.reason)
 
 

@@ -20,6 +20,7 @@ from app.presentation import (
     number,
     percent,
     rate,
+    real_badge,
     service_address,
     since,
     size,
@@ -88,6 +89,8 @@ class RealRow:
     weight: str
     weight_title: str
     traffic: Traffic
+    release: str = ""
+    """The check whose server can be released by hand (``""``: there is nothing to release)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,10 @@ def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
         name=one.name,
         address=host_port(one.address, one.port),
         forwarding=FORWARDINGS.get(one.forwarding, one.forwarding),
-        badge=badge(one.state, one.reason),
+        badge=real_badge(one),
         since=since(one.since, now),
-        reason="" if one.state == "up" else one.reason,
+        reason="" if one.state == "up" else real_badge(one).title,
+        release=one.held.key if one.held else "",
         weight=f"{in_force} ({number(one.configured_weight)})" if differs else in_force,
         weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}",
         traffic=_traffic(one.counters, top),

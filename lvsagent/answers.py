@@ -22,6 +22,7 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
     Revisions,
     State,
     SyncInfo,
@@ -158,6 +159,13 @@ class Agent(Protocol):
 
     def explain(self, key: str) -> Explanation:
         """A check and its last results, newest first.  Raises AgentRefused when there is no such check."""
+        ...
+
+    def release(self, key: str = "", *, actor: str = "") -> Released:
+        """End the hold-down of the server of this check, or the brake's hold on it (``""``: of all, and the brake).
+
+        Raises AgentRefused when there is no such check, or no nanny.
+        """
         ...
 
     def trial(self, request: TrialRequest) -> TrialReport:

@@ -84,7 +84,8 @@ def _drop_privileges(name: str, settings: AgentSettings) -> None:
     if not process.is_root():
         return
     if name == "lvsd":
-        process.keep_only({process.CAP_NET_ADMIN}, groups=[process.find_group(settings.socket_group)])
+        raw = {process.CAP_NET_RAW} if settings.mark_rules.startswith("iptables") else set()
+        process.keep_only({process.CAP_NET_ADMIN, *raw}, groups=[process.find_group(settings.socket_group)])
     elif name == "pulse":
         realtime.permit()
         process.keep_only({process.CAP_NET_ADMIN, process.CAP_NET_RAW, process.CAP_NET_BIND_SERVICE})

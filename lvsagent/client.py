@@ -45,6 +45,8 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
+    ReleaseRequest,
     Revisions,
     State,
     SyncInfo,
@@ -223,6 +225,11 @@ class AgentClient:
     def explain(self, key: str) -> Explanation:
         """A check and its last results, newest first."""
         return _decoded(self._call("GET", f"/v1/checks/{quote(_shown(key), safe='')}/results"), Explanation)
+
+    def release(self, key: str = "", *, actor: str = "") -> Released:
+        """End hold-downs and the brake's holds."""
+        request = ReleaseRequest(key=_shown(key), actor=actor or self._actor)
+        return _decoded(self._call("POST", "/v1/health/release", body=_encoded(request)), Released)
 
     def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW; waits for the slowest real server."""

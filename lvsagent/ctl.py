@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lvsagent import ctl_foreign
+from lvsagent import ctl_foreign, ctl_health
 from lvsagent.client import AgentClient, AgentDown, AgentError, AgentRefused, InvalidConfig, PlanGrown, StaleConfig, Unconfirmed
 
 DEFAULT_SOCKET = Path("/run/lvsagent/agent.sock")
@@ -96,6 +96,11 @@ def _reading_commands(commands: Any) -> None:
     checks.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only those of the virtual server of that name")
     explain = _add(commands, "explain", _explain, "why a real server is in or out: its check's last results")
     explain.add_argument("server", metavar="SERVER", help="VIRTUAL/SERVER, or a server's name or address")
+    doctor = _add(commands, "doctor", _of("ctl_doctor", "doctor"), "what direct routing and tunnels miss on the real servers; needs root")
+    doctor.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only one virtual server, or one real server")
+    ctl_health.add_arguments(
+        _add(commands, "health", _of("ctl_health", "health"), "let go of servers that are held down or kept in service")
+    )
     config = _add(commands, "config", _config, "print lvs.cf as it stands")
     config.add_argument("--previous", action="store_true", help="as it stood before the last accepted change")
     routing = _add(commands, "table", _table, "print the routing table as ipvsadm does")

@@ -171,6 +171,13 @@ class NannyExplain(Message, frozen=True):
     key: str
 
 
+class NannyRelease(Message, frozen=True):
+    """An operator's word: hold-downs of these checks' servers, and the brake's hold on them, end.  ``brake``: it ends for all."""
+
+    keys: list[str]
+    brake: bool = False
+
+
 # --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +217,6 @@ class NannyExplained(Message, frozen=True):
 
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyTrial | NannyExplain
+ToNanny = NannyConfigure | NannyTrial | NannyExplain | NannyRelease
 FromNanny = NannyReport | NannyTrialDone | NannyExplained
 FromSupervisor = SupervisorState

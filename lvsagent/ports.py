@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
 from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.marks import MarkRule
 from lvsagent.core.revisions import KeptRevision, Parents, Revision
 from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 
@@ -78,6 +79,18 @@ class Switched(Protocol):
 
         Returns the virtual servers that cannot be opened: they have left the table, and adding them again tells why.
         """
+        ...
+
+
+class MarkRules(Protocol):
+    """The rules that put firewall marks on packets: ours alone.  What anybody else has set is neither shown nor touched."""
+
+    async def read(self) -> frozenset[MarkRule] | None:
+        """Ours, as they are in force; ``None``: somebody has changed them into something else.  Raises AdapterError."""
+        ...
+
+    async def replace(self, rules: Sequence[MarkRule]) -> None:
+        """Have exactly these, in one step; none takes away all that is ours.  Raises AdapterError."""
         ...
 
 

@@ -34,7 +34,8 @@ class AgentSettings:
     ``name`` is what this director is called (``""``: as its host is).
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
     ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  A change that takes more than ``confirm_share`` (0 to 1)
-    of what is in service out at once has to be confirmed.  ``sync_user`` is whom the other director comes as,
+    of what is in service out at once has to be confirmed.  ``mark_rules`` is what sets
+    the marks of mark_ports.  ``sync_user`` is whom the other director comes as,
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
     ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
     socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
@@ -55,6 +56,7 @@ class AgentSettings:
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
     confirm_share: float = 0.5
+    mark_rules: str = "auto"
     sync_user: str = "lvssync"
     sync_dir: Path = Path("/var/lib/lvssync")
     sync_port: int = 22
@@ -207,6 +209,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "reconcile_interval": _seconds,
     "userspace_port_offset": _port_offset,
     "confirm_share": _share,
+    "mark_rules": _one_of("auto", "nft", "iptables", "iptables-legacy"),
     "sync_user": _name,
     "sync_dir": _path,
     "sync_port": _port,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.forms.base import About, Group, Setting, device_of, host_of
 from app.forms.targets import GlobalsForm
-from app.forms.values import MASKS, Choice, Device, Host, Mask, Number
+from app.forms.values import MASKS, Choice, Device, Host, Mask, Number, Seconds
 from app.lvscf.model import Forwarding, ServiceKind
 
 NETWORKS = ((Forwarding.NAT.value, "NAT"), (Forwarding.DIRECT.value, "Direct Routing"), (Forwarding.TUNNEL.value, "Tunneling"))
@@ -23,6 +23,7 @@ class GlobalSettingsForm(GlobalsForm):
     groups = (
         Group("This director pair", ("primary", "primary_private", "rsh_command", "service")),
         Group("Idle connections", ("tcp_timeout", "tcpfin_timeout", "udp_timeout")),
+        Group("Health checks", ("mass_failure_hold",), "Not in Piranha."),
         Group("Forwarding", ("network",)),
         Group(
             "NAT router", ("nat_router_ip", "nat_nmask", "nat_router_device"), "Used with NAT only; kept in lvs.cf with the other types."
@@ -77,6 +78,16 @@ class GlobalSettingsForm(GlobalsForm):
             unit="s",
             piranha="blank",
             help="The same for UDP, which has no end of its own. Blank or 0: the kernel's own.",
+        ),
+    )
+    mass_failure_hold = Setting(
+        "Mass-failure hold",
+        Seconds(blank=0),
+        About(
+            keyword="mass_failure_hold",
+            unit="s",
+            help="When most servers of several services fail at once, they stay in service so long: it is hardly the servers. "
+            "No longer than clients may be sent to dead ones. Blank: off.",
         ),
     )
     network = Setting(

@@ -9,18 +9,29 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from app.forms.base import About, Group, ScreenForm, Setting
-from app.forms.values import Host, Line, Number
-from app.lvscf.model import Config, RealServer
+from app.forms.values import ChoiceOrNone, Host, Line, Number
+from app.lvscf.model import Config, Forwarding, RealServer
 from app.refs import Ref, index_of, replaced
 
 NEW = RealServer(name="")
 """What a new real server starts as: inactive, weight 1, the virtual server's port."""
 
 
+FORWARDINGS = (
+    ("", "As all (GLOBAL SETTINGS)"),
+    (Forwarding.NAT.value, "NAT"),
+    (Forwarding.DIRECT.value, "Direct Routing"),
+    (Forwarding.TUNNEL.value, "Tunneling"),
+)
+
+
 class RealServerForm(ScreenForm):
     """Edits one ``server`` block of a ``virtual`` block, both found by name."""
 
-    groups = (Group("", ("name", "address", "port", "weight")),)
+    groups = (
+        Group("", ("name", "address", "port", "weight")),
+        Group("Not in Piranha", ("forward", "upper_threshold", "lower_threshold"), "Left blank, everything is as in Piranha."),
+    )
 
     name = Setting("Name", Line("name", required=True, strip=True), About(keyword="server", help="For people; not a host name."))
     address = Setting("Address", Host(), About(keyword="server.address", help="Where this director reaches the server."))
@@ -36,6 +47,30 @@ class RealServerForm(ScreenForm):
         Number(0, 65535, "weight"),
         About(
             keyword="weight", piranha="1", help="Its share among the others, where the scheduling looks at weights. 0: no new connections."
+        ),
+    )
+
+    forward = Setting(
+        "Forwarding",
+        ChoiceOrNone(FORWARDINGS, Forwarding),
+        About(keyword="server.forward", control="select", help="How packets reach this one server, where it differs from the others."),
+    )
+    upper_threshold = Setting(
+        "Most Connections",
+        Number(0, 2**31 - 1, "number of connections", required=False, blank=0),
+        About(
+            keyword="server.upper_threshold",
+            unit="connections",
+            help="With so many it counts as overloaded and gets no new ones. Blank: no limit.",
+        ),
+    )
+    lower_threshold = Setting(
+        "Again Below",
+        Number(0, 2**31 - 1, "number of connections", required=False, blank=0),
+        About(
+            keyword="server.lower_threshold",
+            unit="connections",
+            help="With fewer than so many an overloaded server gets new ones again. Blank: three quarters of Most Connections.",
         ),
     )
 
@@ -64,6 +99,15 @@ class RealServerForm(ScreenForm):
         return with_servers(config, self.virtual, lambda servers: replaced(servers, index_of(servers, self.ref), target))
 
     def check(self) -> None:
+        self._check_name()
+        upper, lower = self.setting("upper_threshold"), self.setting("lower_threshold")
+        if (upper.changed or lower.changed) and lower.typed.strip() and not upper.errors and not lower.errors:
+            if not upper.typed.strip():
+                self.reject("lower_threshold", "Again Below needs Most Connections.")
+            elif int(lower.typed) > int(upper.typed):
+                self.reject("lower_threshold", f"{lower.typed.strip()} is more than Most Connections: it must be less.")
+
+    def _check_name(self) -> None:
         name = self.setting("name")
         if name.errors or not (name.changed or self.adding):
             return

@@ -275,6 +275,17 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class ChoiceOrNone(Choice):
+    """One of a few words or none: the option ``""`` means ``None``."""
+
+    def show(self, value: str | None) -> str:
+        return "" if value is None else str(value)
+
+    def parse(self, text: str) -> Any:
+        return super().parse(text) if text else None
+
+
+@dataclass(frozen=True)
 class Flag:
     """Yes or no; ``"1"`` or ``""`` as text.  ``number``: the keyword is a number, 1 for yes."""
 

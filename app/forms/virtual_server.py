@@ -9,8 +9,9 @@ from typing import Any
 
 from app.forms.base import About, Group, Setting, device_of, host_of
 from app.forms.targets import BlockForm
-from app.forms.values import MASKS, Choice, Device, Host, Line, Mask, Number
-from app.lvscf.model import Protocol, Scheduler, VirtualServer
+from app.forms.values import MASKS, Choice, ChoiceOrNone, Device, Flag, Host, Line, Mask, Number, Rejected
+from app.lvscf.mark_ports import BadPortsError, read_ports
+from app.lvscf.model import PersistenceEngine, Protocol, Scheduler, VirtualServer
 
 NEW = VirtualServer(
     name="",
@@ -39,6 +40,7 @@ SCHEDULERS = (
 )
 PROTOCOLS = ((Protocol.TCP.value, "TCP"), (Protocol.UDP.value, "UDP"), (Protocol.SCTP.value, "SCTP (not in Piranha)"))
 LOAD_MONITORS = (("none", "none"), ("rup", "rup"), ("ruptime", "ruptime"), ("uptime", "uptime"))
+ENGINES = (("", "Its address"), (PersistenceEngine.SIP.value, "The call (SIP's Call-ID)"))
 QUIESCE = (("", "No: remove it"), ("1", "Yes: keep its connections"))
 
 _VIP = host_of("address")
@@ -55,6 +57,19 @@ class _Quiesce(Choice):
         return bool(text)
 
 
+class _Ports(Line):
+    """The value of ``mark_ports``."""
+
+    def parse(self, text: str) -> str | None:
+        text = " ".join(text.split())
+        try:
+            if text:
+                read_ports(text, Protocol.TCP)
+        except BadPortsError as error:
+            raise Rejected(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        return super().parse(text)
+
+
 class VirtualServerForm(BlockForm):
     """Edits one ``virtual`` block, found by its name."""
 
@@ -62,6 +77,11 @@ class VirtualServerForm(BlockForm):
         Group("Where clients arrive", ("name", "vip", "vip_nmask", "device", "port", "protocol", "fwmark")),
         Group("How they are spread", ("scheduler", "persistent", "pmask", "load_monitor")),
         Group("When a server fails", ("timeout", "reentry", "quiesce_server", "sorry_server")),
+        Group(
+            "Not in Piranha",
+            ("quorum", "hysteresis", "sorry_port", "scheduler_flags", "one_packet", "pe", "mark_ports"),
+            "Left blank, everything is as in Piranha.",
+        ),
     )
 
     name = Setting("Name", Line("name", required=True, strip=True), About(keyword="virtual", help="For people; not a host name."))
@@ -146,10 +166,69 @@ class VirtualServerForm(BlockForm):
     sorry_server = Setting(
         "Sorry Server",
         Host(names=False, required=False),
-        About(keyword="sorry_server", piranha="blank", help="Gets the traffic when no real server is left, on the virtual server's port."),
+        About(keyword="sorry_server", piranha="blank", help="Gets the traffic when too few real servers are left, and gives it back."),
+    )
+
+    quorum = Setting(
+        "Quorum",
+        Number(0, 1000, "number of servers", required=False, blank=0),
+        About(
+            keyword="quorum",
+            unit="servers",
+            help="So many real servers must be up. With fewer, the sorry server takes all new connections; without one, "
+            "what is left goes on. Blank: one.",
+        ),
+    )
+    hysteresis = Setting(
+        "Quorum Hysteresis",
+        Number(0, 1000, "number of servers", required=False, blank=0),
+        About(
+            keyword="hysteresis",
+            unit="servers",
+            help="The quorum is lost so many servers below it and reached again so many above, so that one server cannot make it flap.",
+        ),
+    )
+    sorry_port = Setting(
+        "Sorry Server's Port",
+        Number(1, 65535, "port", required=False, blank=0),
+        About(keyword="sorry_port", help="Blank: the virtual server's. Direct routing and tunneling cannot change the port."),
+    )
+    scheduler_flags = Setting(
+        "Scheduler Flags",
+        Line("list of flags", strip=True),
+        About(
+            keyword="scheduler_flags",
+            suggestions=("sh-port", "sh-fallback", "sh-port,sh-fallback", "mh-port", "mh-fallback", "mh-port,mh-fallback"),
+            help="For Source Hash and Maglev Hash: port counts the client's port too, fallback chooses another server for one that is out.",
+        ),
+    )
+    one_packet = Setting(
+        "One Packet",
+        Flag(),
+        About(
+            keyword="one_packet",
+            control="checkbox",
+            help="UDP only: every packet goes to the next server, even of one client port. For DNS and the like.",
+        ),
+    )
+    pe = Setting(
+        "Persistence By",
+        ChoiceOrNone(ENGINES, PersistenceEngine),
+        About(keyword="pe", control="select", help="What Persistence keeps together. Calls need UDP, Persistence and One Packet."),
+    )
+    mark_ports = Setting(
+        "Ports to Mark",
+        _Ports("list of ports"),
+        About(
+            keyword="mark_ports",
+            suggestions=("80,443/tcp", "20-21,1024-65535/tcp"),
+            help="The director sets the Firewall Mark on packets to these ports of the virtual address by itself, such as 80,443/tcp or "
+            "5060/udp 5060-5061/tcp. Blank: you have rules of your own for it.",
+        ),
     )
 
     def check(self) -> None:
+        self._check_marks()
         self.check_pair("vip", "device", "A virtual address needs", "eth1:1")
         self._check_name()
         self._check_reentry()
@@ -166,6 +245,11 @@ class VirtualServerForm(BlockForm):
         name = self.setting("name")
         if not name.errors and (name.changed or self.adding) and any(other.name == name.value for other in self.config.virtual):
             self.reject("name", f"There is already a virtual server called {name.typed.strip()}.")
+
+    def _check_marks(self) -> None:
+        ports = self.setting("mark_ports")
+        if ports.changed and ports.typed.strip() and self.setting("fwmark").typed.strip() in ("", "0"):
+            self.reject("mark_ports", "Which mark? Ports to mark need a Firewall Mark.")
 
     def _check_reentry(self) -> None:
         timeout, reentry = self.setting("timeout"), self.setting("reentry")

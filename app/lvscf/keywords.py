@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.lvscf.model import NO_ADDRESS, CheckKind, DnsRecord, Forwarding, Protocol, ReservationConflictAction, Scheduler, ServiceKind
+from app.lvscf.model import (
+    NO_ADDRESS,
+    CheckKind,
+    DnsRecord,
+    Forwarding,
+    PersistenceEngine,
+    Protocol,
+    ReservationConflictAction,
+    Scheduler,
+    ServiceKind,
+)
 
 
 class Level(StrEnum):
@@ -200,7 +210,7 @@ _BLOCK = (
     Keyword(name="vip_nmask", level=B, type=T.MASK, default=NO_ADDRESS, screens="255.255.255.0", effect=F.ADDRESSES,
             meaning="The netmask of the virtual address; 0.0.0.0 lets the director choose."),
     Keyword(name="sorry_server", level=B, type=T.ADDRESS, default=None, zero_is_none=True, effect=F.TABLE,
-            meaning="The server of last resort, at the virtual server's port; 0.0.0.0 is none."),
+            meaning="The server of last resort, at sorry_port or else the virtual server's port; 0.0.0.0 is none."),
     Keyword(name="fwmark", level=B, type=T.INTEGER, default=0, range=Range((0, 2**32 - 1)), effect=F.TABLE,
             meaning="The firewall mark that is the service. Protocol and port then matter to checks alone. 0 is none."),
     Keyword(name="port", level=B, type=T.PORT, default=80, screens="80", always=True, range=PORTS_AND_NONE, effect=F.TABLE,
@@ -240,6 +250,11 @@ _BLOCK = (
                     "mh-fallback, mh-port."),
     Keyword(name="one_packet", level=B, type=T.BOOLEAN, default=False, version=OURS, effect=F.TABLE,
             meaning="Schedule every UDP packet on its own."),
+    Keyword(name="pe", level=B, type=T.WORD, words=PersistenceEngine, default=None, version=OURS, effect=F.TABLE,
+            meaning="What a client is known by to persistent instead of its address: sip is the Call-ID of SIP over UDP."),
+    Keyword(name="mark_ports", level=B, type=T.STRING, default=None, version=OURS, quoted=True, effect=F.TABLE,
+            meaning="Ports of the virtual address whose packets this director marks with fwmark by itself, such as 80,443/tcp or "
+                    "20-21,1024-65535/tcp 53/udp. Absent: the marks are set elsewhere."),
     Keyword(name="check", level=B, type=T.WORD, words=CheckKind, default=CheckKind.AUTO, version=OURS, effect=F.CHECKS,
             meaning="The kind of check; auto follows send, expect, send_program and port as Piranha does."),
     Keyword(name="check_port", level=B, type=T.PORT_NUMBER, default=0, version=OURS, range=PORTS_AND_NONE, effect=F.CHECKS,
@@ -269,8 +284,13 @@ _BLOCK = (
                     "up to 64 times. 0 is off."),
     Keyword(name="slow_start", level=B, type=T.SECONDS, default=0, version=OURS, range=Range(None, (0, 86400)), effect=F.TABLE,
             meaning="How long a server that came back takes to reach its full weight; 0 is off."),
-    Keyword(name="quorum", level=B, type=T.INTEGER, default=0, version=OURS, in_use=False, range=Range(None, (0, 65535)), effect=F.TABLE,
-            meaning="How many real servers must be up for the service to count as up; 0 is one."),
+    Keyword(name="quorum", level=B, type=T.INTEGER, default=0, version=OURS, range=COUNTS, effect=F.TABLE,
+            meaning="How many real servers must be up for the service to count as up; 0 is one. Below it the sorry server takes all new "
+                    "connections; without one, those that are left go on."),
+    Keyword(name="hysteresis", level=B, type=T.INTEGER, default=0, version=OURS, range=COUNTS, effect=F.TABLE,
+            meaning="The quorum is lost this many real servers below it, and reached again this many above."),
+    Keyword(name="sorry_port", level=B, type=T.PORT_NUMBER, default=0, version=OURS, range=PORTS_AND_NONE, effect=F.TABLE,
+            meaning="The sorry server's port, with NAT; 0 is the virtual server's."),
 )
 
 _SERVER = (

@@ -57,6 +57,12 @@ class Scheduler(StrEnum):
     OVF = "ovf"
 
 
+class PersistenceEngine(StrEnum):
+    """``pe``: what a client is known by, instead of its address alone."""
+
+    SIP = "sip"
+
+
 class ReservationConflictAction(StrEnum):
     """``reservation_conflict_action``: fos only, kept and unused."""
 
@@ -177,7 +183,8 @@ class Block:
     """What ``virtual`` and ``failover`` blocks have in common: all of their directives.
 
     ``address`` is ``None`` when the file gives none, ``sorry_server`` when it gives none or 0.0.0.0.  ``timeout``, ``reentry``
-    and ``persistent`` are seconds.  ``check_interval``, ``check_timeout``, ``rise`` and ``fall`` at 0 mean "by Piranha's rule".
+    and ``persistent`` are seconds.  ``sorry_port`` 0 is the virtual server's port.
+    ``check_interval``, ``check_timeout``, ``rise`` and ``fall`` at 0 mean "by Piranha's rule".
     """
 
     name: str
@@ -218,7 +225,11 @@ class Block:
     hold_down: float = 0
     slow_start: int = 0
     quorum: int = 0
+    hysteresis: int = 0
+    sorry_port: int = 0
     one_packet: bool = False
+    pe: PersistenceEngine | None = None
+    mark_ports: str | None = None
     key: int | None = field(default=None, compare=False)
 
 

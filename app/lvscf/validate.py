@@ -28,6 +28,7 @@ from app.lvscf.model import (
 )
 from app.lvscf.posix_regex import BadPatternError, translate
 from app.lvscf.reader import counts, placed
+from app.lvscf.traffic_rules import mark_overlaps, server_findings, virtual_findings
 from app.lvscf.values import TEXT_LIMIT_BYTES
 
 SMALLEST_TCP_TIMEOUT_S = 300
@@ -189,6 +190,9 @@ class _Validation:
                 text = f"{words} is virtual server {shown(first.name)}{place} already; only one of the two can be in service"
                 self._say(server.key, keywords, "duplicate-service", text)
 
+        for server, text in mark_overlaps(self.config.virtual):
+            self._say(server.key, ["mark_ports"], "mark-ports-overlap", text)
+
     def _repeated_names(self, kind: str, blocks: Iterable[Block | RealServer]) -> None:
         seen: dict[str, int | None] = {}
         for block in blocks:
@@ -272,11 +276,8 @@ class _Validation:
                 "port-zero",
                 "port 0 means every port, which needs persistent; without it the kernel balances nothing useful",
             )
-        if server.one_packet and server.protocol is not Protocol.UDP:
-            self._say(server.key, ["one_packet"], "one-packet-without-udp", f"one_packet is for UDP, and this service is {server.protocol}")
-        if server.quorum > len(server.servers):
-            text = f"quorum {server.quorum} can never be reached with {len(server.servers)} real servers"
-            self._say(server.key, ["quorum"], "quorum-unreachable", text)
+        for code, keyword, message in virtual_findings(server, self.config.globals.network):
+            self._say(server.key, [keyword], code, message)
         if server.servers:
             self._real_servers(server)
 
@@ -297,9 +298,8 @@ class _Validation:
             if method is not Forwarding.NAT and port != virtual.port and not virtual.fwmark:
                 text = f"{_METHOD[method]} cannot change ports: the packets come to port {virtual.port}, and this server's is {port}"
                 self._say(server.key, ["port"], "server-port-differs", text)
-            if 0 < server.upper_threshold < server.lower_threshold:
-                text = f"lower_threshold {server.lower_threshold} is above upper_threshold {server.upper_threshold}"
-                self._say(server.key, ["lower_threshold"], "thresholds-crossed", text)
+            for code, keyword, message in server_findings(server):
+                self._say(server.key, [keyword], code, message)
             if (
                 vip is not None
                 and vip_is_v6 != (":" in server.address)

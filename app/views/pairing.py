@@ -77,4 +77,6 @@ def _page(refused: str = "", status: int = 200) -> ResponseReturnValue:
 def _known(info: PairingInfo) -> dict[str, object]:
     now = services().wall()
     heard = moment(info.last_contact_at, now) if info.last_contact_at else ""
-    return {"info": info, "every_s": EVERY_S, "now": now, "since": moment(info.since, now), "heard": heard}
+    state = snapshot().state
+    beside = not info.paired and state is not None and state.sync.reachable
+    return {"beside": beside, "info": info, "every_s": EVERY_S, "now": now, "since": moment(info.since, now), "heard": heard}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from flask import Blueprint, Response, abort, current_app, flash, redirect, render_template, request
 from flask.blueprints import BlueprintSetupState
@@ -229,7 +229,7 @@ def _accept(screen: Screen, made: Draft) -> ResponseReturnValue:
     try:
         receipt = put(made, made.comment, safeguards(request.form), screen.joins)
     except Unread as unread:  # the plan has grown, or takes out more than an everyday change: read it first
-        return reviewed(made, unread.receipt, screen.title, screen.here, carried(screen), str(unread)), 409
+        return reviewed(made, unread.receipt, _way(screen), str(unread)), 409
     except StaleConfig as error:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
@@ -245,23 +245,38 @@ def _review(screen: Screen, made: Draft) -> ResponseReturnValue:
         return stale(screen, _newer_than(made.basis, error.etag))
     except AgentError as error:
         return _refused(screen, made, error)
-    return reviewed(made, receipt, screen.title, screen.here, carried(screen))
+    return reviewed(made, receipt, _way(screen))
 
 
-def reviewed(made: Draft, receipt: Receipt, title: str, here: str, carry_pairs: list[tuple[str, str]], refused: str = "") -> str:
-    """The page REVIEW, whose ACCEPT posts to ``here``.  ``refused``: why an ACCEPT led to it."""
+class Way(NamedTuple):
+    """Where REVIEW's buttons post to, and with which hidden fields.  ``typed``: something was, which BACK keeps."""
+
+    title: str
+    here: str
+    pairs: list[tuple[str, str]]
+    typed: bool = False
+
+
+def _way(screen: Screen) -> Way:
+    typed = screen.form is not None or (screen.whole is not None and screen.whole.typed)
+    return Way(screen.title, screen.here, carried(screen), typed)
+
+
+def reviewed(made: Draft, receipt: Receipt, way: Way, refused: str = "") -> str:
+    """The page REVIEW.  ``refused``: why an ACCEPT led to it."""
     known = {(one.code, one.message) for one in made.basis.loaded.diagnostics}
     return render_template(
         "review/review.html",
-        title=title,
-        here=here,
+        title=way.title,
+        here=way.here,
+        typed=way.typed,
         refused=refused,
         changes=made.changes,
         lines=unified(made.basis.text.text if made.basis.text.exists else "", made.text),
         receipt=receipt,
         touched=sum(step.connections for step in receipt.steps),
         findings=[one for one in receipt.diagnostics if (one.code, one.message) not in known],
-        carry_pairs=carry_pairs,
+        carry_pairs=way.pairs,
     )
 
 
@@ -376,7 +391,7 @@ def undo() -> ResponseReturnValue:
         receipt = put(made, f"undo: {made.comment}", safeguards(request.form))
     except Unread as unread:
         pairs = [("etag", basis.etag), ("next", target)]
-        return reviewed(made, unread.receipt, "Undo", request.path, pairs, str(unread)), 409
+        return reviewed(made, unread.receipt, Way("Undo", request.path, pairs), str(unread)), 409
     return redirect(with_token(target, _outcomes().keep(Outcome(receipt, made.changes, undo=True))))
 
 

@@ -1,6 +1,6 @@
 """Running a program to its end: argv without a shell, clean environment, time limit, killed with everything it started.
 
-Owns the how.  Whether a command may be run at all is decided in ``lvsagent.core.root_commands``.
+Owns the how.  Whether a command of lvs.cf may be run at all is decided in ``lvsagent.core.root_commands``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class CommandResult:
 class _Output:
     """The beginning of what a program writes: a pipe of our own, so that nobody who keeps it open holds anything up."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
         self._ours, self.theirs = os.pipe()
         os.set_blocking(self._ours, False)
         self._kept = bytearray()
@@ -37,7 +38,7 @@ class _Output:
     def _take(self) -> None:
         with contextlib.suppress(BlockingIOError):
             part = os.read(self._ours, 65536)
-            self._kept += part[: OUTPUT_LIMIT_BYTES - len(self._kept)]
+            self._kept += part[: self._limit_bytes - len(self._kept)]
             if not part:
                 asyncio.get_running_loop().remove_reader(self._ours)
 
@@ -49,13 +50,13 @@ class _Output:
         return self._kept.decode(errors="replace").strip()
 
 
-async def run_command(argv: Sequence[str], limit_s: float) -> CommandResult:
-    """Run ``argv``; never raises for anything the program does.  Its whole process group is gone afterwards."""
-    output = _Output()
+async def run_command(argv: Sequence[str], limit_s: float, *, said: str = "", limit_bytes: int = OUTPUT_LIMIT_BYTES) -> CommandResult:
+    """Run ``argv``, which reads ``said``; never raises for anything the program does.  Its whole process group is gone afterwards."""
+    output = _Output(limit_bytes)
     try:
         running = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if said else asyncio.subprocess.DEVNULL,
             stdout=output.theirs,
             stderr=output.theirs,
             cwd="/",
@@ -69,6 +70,8 @@ async def run_command(argv: Sequence[str], limit_s: float) -> CommandResult:
         os.close(output.theirs)
     try:
         async with asyncio.timeout(limit_s):
+            if running.stdin:
+                await _say(running.stdin, said)
             status = await running.wait()
         words = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
     except TimeoutError:
@@ -79,3 +82,11 @@ async def run_command(argv: Sequence[str], limit_s: float) -> CommandResult:
         await running.wait()
         text = output.close()
     return CommandResult(ok=status == 0, words=words, output=text)
+
+
+async def _say(stdin: asyncio.StreamWriter, said: str) -> None:
+    """Whether a program listens to the end is its own affair."""
+    with contextlib.suppress(ConnectionError):
+        stdin.write(said.encode())
+        await stdin.drain()
+    stdin.close()

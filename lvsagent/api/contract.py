@@ -26,6 +26,8 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
+    ReleaseRequest,
     RevisionInfo,
     Revisions,
     State,
@@ -103,6 +105,8 @@ class Service(Protocol):
     def checks(self, virtual: str, page: int, per_page: int) -> Checks: ...
 
     async def explain(self, key: str) -> Explanation: ...
+
+    def release(self, request: ReleaseRequest) -> Released: ...
 
     async def trial(self, request: TrialRequest) -> TrialReport: ...
 

@@ -38,7 +38,7 @@ from lvsagent.api.contract import (
 )
 from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
-from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, TrialRequest
+from lvsagent.wire import FailoverRequest, GuardRequest, PairingRequest, Problem, Rehearsal, RehearsalRequest, ReleaseRequest, TrialRequest
 
 LARGEST_BODY_BYTES = 32 * 1024 * 1024
 BODY_LIMIT_S = 20.0
@@ -164,6 +164,7 @@ class ApiServer:
             web.get("/v1/events", self._get_events),
             web.get("/v1/checks", self._get_checks),
             web.get("/v1/checks/{key:.+}/results", self._get_results),
+            web.post("/v1/health/release", self._post_release),
             web.post("/v1/trial", self._post_trial),
             web.post("/v1/announce", self._post_announce),
             web.post("/v1/failover", self._post_failover),
@@ -250,6 +251,10 @@ class ApiServer:
 
     async def _get_results(self, request: web.Request) -> web.Response:
         return _json(200, await self._service.explain(request.match_info["key"]))
+
+    async def _post_release(self, request: web.Request) -> web.Response:
+        asked = await _decoded(request, ReleaseRequest)
+        return _json(200, self._service.release(ReleaseRequest(key=asked.key, actor=(asked.actor or _user(request))[:TEXT_LIMIT])))
 
     async def _post_trial(self, request: web.Request) -> web.Response:
         return _json(200, await self._service.trial(await _decoded(request, TrialRequest)))

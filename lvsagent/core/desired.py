@@ -6,7 +6,8 @@ real servers of one virtual server are in, by their health and by what the data 
 
 The rules of ``decide``: a server that is up has its weight; one that is down has weight 0 with ``quiesce_server`` and is left out
 without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  The sorry
-server is in when no server takes new connections.
+server is in when fewer servers than the quorum take new connections (Piranha's quorum is one); those that are left then get none, and
+keep the connections that they have.  Whether a quorum is lost is read from the table: the sorry server is in it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from lvsagent.core.addresses import Address
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
+from lvsagent.core.marks import MarkRule, marks_of
+from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
 from lvsagent.core.weights import WHOLE, Sides, part_of
 
@@ -83,6 +86,15 @@ class Pool:
     quiesce: bool
     sorry: tuple[ServerKey, Server] | None
     complete: bool
+    quorum: Quorum = ONE
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many real servers of a virtual server take new connections (``up``), and how many wait for their first check."""
+
+    up: int
+    awaited: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,7 @@ class Expansion:
     timeouts: Timeouts = NO_TIMEOUTS
     problems: tuple[Problem, ...] = ()
     resolved: bool = True
+    marks: tuple[MarkRule, ...] = ()
 
 
 def clean(text: str) -> str:
@@ -138,10 +151,28 @@ def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
     ``health``: up or down by check key, absent when not known; ``Sides`` also say how much of its weight each has.  ``have``: what the data
     plane holds for it now, if anything.
     """
+    servers, standing = _members(pool, health, have.servers if have else {})
+    if pool.sorry and not pool.quorum.holds(standing.up, standing.awaited, held=not sorry_is_in(pool, have)):
+        servers = {key: server if server.weight == 0 else replace(server, weight=0) for key, server in servers.items()}
+        servers[pool.sorry[0]] = pool.sorry[1]
+    return Entry(pool.service, servers)
+
+
+def standing(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Standing:
+    """How ``pool`` stands, sorry server or not; parameters as for ``decide``."""
+    return _members(pool, health, have.servers if have else {})[1]
+
+
+def sorry_is_in(pool: Pool, have: Entry | None) -> bool:
+    """Whether the table has the sorry server, and has it as such: its address may also be a real server's."""
+    return bool(pool.sorry and have and pool.sorry[0] in have.servers and all(member.key != pool.sorry[0] for member in pool.members))
+
+
+def _members(pool: Pool, health: Mapping[str, bool], present: Mapping[ServerKey, Server]) -> tuple[dict[ServerKey, Server], Standing]:
+    """The real servers that are in, as if there were no quorum."""
     share = health.share if isinstance(health, Sides) else _whole
-    present: Mapping[ServerKey, Server] = have.servers if have else {}
     servers: dict[ServerKey, Server] = {}
-    open_ones = waiting = False
+    waiting = 0
     for member in pool.members:
         up = health.get(member.check) if member.checked else True
         now = present.get(member.key)
@@ -150,19 +181,14 @@ def decide(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> Entry:
         elif up is False:
             if pool.quiesce:
                 servers[member.key] = replace(member.server, weight=0)
-            continue
         elif now is not None:
             servers[member.key] = replace(member.server, weight=now.weight)
         else:
-            waiting = True
-            continue
-        open_ones = open_ones or servers[member.key].weight > 0
+            waiting += 1
     if not pool.complete:
-        servers = {**present, **servers}
-        open_ones = open_ones or any(server.weight > 0 for server in servers.values())
-    if pool.sorry and not open_ones and (not waiting or pool.sorry[0] in present):
-        servers[pool.sorry[0]] = pool.sorry[1]
-    return Entry(pool.service, servers)
+        sorry = pool.sorry[0] if pool.sorry else None
+        servers = {**{key: server for key, server in present.items() if key != sorry}, **servers}
+    return servers, Standing(sum(server.weight > 0 for server in servers.values()), waiting)
 
 
 def _whole(_check: str) -> float:
@@ -180,6 +206,11 @@ def awaited(pool: Pool, health: Mapping[str, bool], have: Entry | None) -> tuple
     return tuple(member for member in pool.members if member.checked and member.check not in health and member.key not in present)
 
 
+def _engine(virtual: VirtualServer) -> str:
+    """The persistence engine in force: it reads UDP packets, and says who a client is, which only persistence asks."""
+    return virtual.pe.value if virtual.pe and virtual.persistent > 0 and virtual.protocol is Protocol.UDP else ""
+
+
 class _Reading:
     """One pass over a configuration, collecting what ``Expansion`` holds."""
 
@@ -194,6 +225,7 @@ class _Reading:
         self._addresses: dict[str, Address] = {}
         self._problems: list[Problem] = []
         self._resolved = True
+        self._marks: list[MarkRule] = []
 
     def expansion(self) -> Expansion:
         settings = self._config.globals
@@ -218,6 +250,7 @@ class _Reading:
             timeouts=Timeouts(max(settings.tcp_timeout, 0), max(settings.tcpfin_timeout, 0), max(settings.udp_timeout, 0)),
             problems=tuple(self._problems),
             resolved=self._resolved,
+            marks=tuple(sorted(set(self._marks))),
         )
 
     def _virtual(self, place: int, virtual: VirtualServer) -> None:
@@ -240,6 +273,9 @@ class _Reading:
             )
             return
         self._pools[key] = self._pool(place, virtual, key)
+        address = self._address_of(virtual.address.host) if virtual.address else None
+        if address and address != NO_ADDRESS:
+            self._marks.extend(marks_of(virtual, address))
 
     def _failover_service(self, service: FailoverService) -> None:
         """A local service of the active director: its address follows the role, and it is checked there (``FOS_KEY``)."""
@@ -267,6 +303,7 @@ class _Reading:
             quiesce=virtual.quiesce_server,
             sorry=self._sorry(place, virtual),
             complete=complete,
+            quorum=Quorum(max(virtual.quorum, 1), max(virtual.hysteresis, 0), sum(member.server.weight > 0 for member in members)),
         )
 
     def _service(self, place: int, virtual: VirtualServer, key: ServiceKey) -> Service:
@@ -283,6 +320,7 @@ class _Reading:
             persistence_prefix=host_prefix(key.family) if length is None or not virtual.persistent else length,
             one_packet=virtual.one_packet and virtual.protocol is Protocol.UDP,
             scheduler_flags=frozenset(SCHEDULER_FLAGS[flag] for flag in flags if flag in SCHEDULER_FLAGS),
+            persistence_engine=_engine(virtual),
         )
 
     def _members(self, place: int, virtual: VirtualServer, key: ServiceKey) -> tuple[tuple[Member, ...], bool]:
@@ -350,7 +388,9 @@ class _Reading:
                 place, virtual, "sorry-server", f"sorry server {clean(virtual.sorry_server)} is left out: its name cannot be resolved"
             )
             return None
-        return ServerKey(address, 0 if virtual.fwmark else virtual.port), Server(1, self._config.globals.network)
+        network = self._config.globals.network
+        port = virtual.sorry_port if virtual.sorry_port and network is Forwarding.NAT else virtual.port
+        return ServerKey(address, 0 if virtual.fwmark and port == virtual.port else port), Server(1, network)
 
     def _service_key(self, virtual: VirtualServer) -> ServiceKey | None:
         address = self._address_of(virtual.address.host) if virtual.address else None

@@ -81,6 +81,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Somebody has decided: these servers are held down, or kept by the brake, no longer.  ``brake``: it ends for all servers."""
+
+    keys: tuple[str, ...]
+    brake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Run this check now."""
 
@@ -112,7 +120,7 @@ class Log:
     warning: bool = False
 
 
-Event = Configure | TimePassed | Finished
+Event = Configure | TimePassed | Finished | Release
 Command = Start | Cancel | Report | Log
 
 
@@ -208,6 +216,8 @@ class HealthMachine:
                 return self._start_due(now)
             case Finished():
                 return self._finish(event, now)
+            case Release():
+                return self._release(event, now)
 
     @property
     def next_at(self) -> float | None:
@@ -337,6 +347,32 @@ class HealthMachine:
                 self._brake.moved(key, into=True)
                 commands.append(Report(key, urgent=True))
         return commands
+
+    def _release(self, event: Release, now: float) -> list[Command]:
+        if event.brake:
+            self._brake.release()
+        commands: list[Command] = []
+        for key in event.keys:
+            check = self._checks.get(key)
+            if check is None or (after := _let_go(check.status, now)) == check.status:
+                continue
+            if (check.status.state in IN_SERVICE) is not (after.state in IN_SERVICE):
+                self._brake.moved(key, into=after.state in IN_SERVICE)
+            check.status = after
+            commands += [Log(f"{after.spec.target} is released by hand: {after.state}"), Report(key, urgent=True)]
+        return commands
+
+
+def _let_go(status: CheckStatus, now: float) -> CheckStatus:
+    """Without its hold-down, or without the brake's hold: its last results alone decide."""
+    if status.kept_until:
+        return replace(status, state=HealthState.DOWN, since=now, kept_until=0.0)
+    if not status.record.held_until:
+        return status
+    free = replace(status, record=GOOD)
+    if status.state is HealthState.RISING and status.successes >= status.spec.rise:
+        return replace(free, state=HealthState.UP, since=now, up_since=now, reason="answers, and is no longer held down")
+    return free
 
 
 def _kept(status: CheckStatus, until: float, since: float) -> CheckStatus:

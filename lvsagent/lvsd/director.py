@@ -13,6 +13,7 @@ import msgspec
 
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import ConfigFilesOnDisk
+from lvsagent.adapters.mark_rules import KernelMarks
 from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Write
@@ -27,11 +28,13 @@ from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.history import History
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.lvs_cf import LvsCf, OnDisk
+from lvsagent.lvsd.marks import MarkKeeper
 from lvsagent.lvsd.names import Names, is_local
 from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.pairing import pulse_configuration
 from lvsagent.lvsd.pairing_desk import PairingDesk
+from lvsagent.lvsd.quorums import QuorumWatch
 from lvsagent.lvsd.receipts import refusals, repair_words
 from lvsagent.lvsd.rehearsals import RehearsalBook
 from lvsagent.lvsd.safety import Safety
@@ -68,6 +71,9 @@ class Director:
         self.book = HealthBook(settings.runtime_dir / "health.json")
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
+        self.quorums = QuorumWatch()
+        filter_ = KernelMarks(settings.mark_rules) if settings.dataplane == "kernel" else None
+        self.marks = MarkKeeper(filter_, settings.runtime_dir / "marks", self.events.add)
         self.rehearsals = RehearsalBook(settings.state_dir / "rehearsals.jsonl")
         self.traffic = Traffic()
         self.supervisor = Supervisor(settings)
@@ -103,7 +109,9 @@ class Director:
     async def step(self) -> None:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.lvs_cf.follow()
+        self.both.look()
         self._note(await self.keeper.reconcile())
+        await self.marks.look(self.clock.now())
         self.pair.tell_health(fit=self.keeper.info is not None)
         self.pair.watch_services(self.clock.wall())
         now = self.clock.now()
@@ -138,6 +146,7 @@ class Director:
         await self.way.close()
         if planned:
             await self.gate.finish(self.keeper.open_connections)
+            await self.marks.withdraw()
             await self.keeper.withdraw()
             self.book.discard()
         else:
@@ -194,6 +203,7 @@ class Director:
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
         self.way.use(configuration)
         outcome = await self.keeper.adopt(expansion)
+        await self.marks.follow(expansion.marks, self.clock.now())
         wanted = pulse_configuration(configuration.config, expansion, self.settings, self.identity, self.resolved())
         self.pulse.configure(msgspec.structs.replace(wanted, etag=configuration.file.etag))
         self.pair.tell_health(fit=self.keeper.info is not None)
@@ -268,5 +278,7 @@ class Director:
                 self.events.add("problem", "info", "the data plane is ready")
         for info in refusals(outcome.newly_failed, None, self.running, ""):
             self.events.add("problem", "error", f"{info.subject}: {info.reason}")
+        for turn in self.quorums.look(self.running.expansion, self.book.sides, self.keeper.have):
+            self.events.add("server", "info" if turn.held else "warning", f"{turn.name}: {turn.words}", subject=turn.name)
         if outcome.repaired:
             self.events.add("repair", "warning", repair_words(outcome.repaired, self.running))

@@ -268,6 +268,7 @@ class LvsCf:
         self.disk = _on_disk(candidate)
         outcome = await self._director.take_over(candidate)
         refused = refusals(self._director.keeper.failures, candidate, before, self._director.keeper.reason)
+        refused += self._director.marks.refusals()
         if made is None:
             await self._keep_history()
         else:

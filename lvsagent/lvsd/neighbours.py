@@ -21,6 +21,7 @@ from lvsagent.messages import (
     NannyConfigure,
     NannyExplain,
     NannyExplained,
+    NannyRelease,
     NannyReport,
     NannyTrial,
     NannyTrialDone,
@@ -147,6 +148,11 @@ class Nanny:
         """The last results of this check, newest first.  Raises Unavailable."""
         told = await self._ask(lambda number: NannyExplain(id=number, key=key), ANSWER_LIMIT_S, "nobody knows the last results")
         return told.results if isinstance(told, NannyExplained) else []
+
+    def release(self, keys: Sequence[str], *, brake: bool) -> None:
+        """End hold-downs and the brake.  Raises Unavailable when nanny is not there."""
+        if not self.channel.send(NannyRelease(keys=list(keys), brake=brake)):
+            raise Unavailable("nanny is not running: what it held is forgotten with it")
 
     async def _ask(self, question: Callable[[int], NannyTrial | NannyExplain], limit_s: float, without: str) -> Answer:
         number = next(self._ids)

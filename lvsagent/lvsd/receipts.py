@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from app.lvscf.mark_ports import PortRange
 from lvsagent.core.addresses import Address
 from lvsagent.core.desired import awaited, clean
+from lvsagent.core.marks import MarkRule
 from lvsagent.core.plan import Names, server_name, server_words, service_of, steps
 from lvsagent.core.table import Operation, ServerKey, ServiceKey, Table
 from lvsagent.lvsd.configuration import Configuration
@@ -31,7 +33,7 @@ def names_of(*configurations: Configuration) -> Names:
 def plan_steps(
     operations: Sequence[Operation], have: Table, before: Configuration, after: Configuration, sides: Mapping[str, bool]
 ) -> list[PlanStep]:
-    """The whole plan in words: the table, the servers that wait for their first check, the addresses."""
+    """The whole plan in words: the table, the servers that wait for their first check, the addresses, the firewall marks."""
     names = names_of(after, before)
     told = [
         PlanStep(action=step.action, what=step.what, name=step.name, detail=step.detail, connections=step.connections)
@@ -39,6 +41,7 @@ def plan_steps(
     ]
     told.extend(islice(_awaited_steps(after, sides, have, names), MOST_STEPS))
     told.extend(_address_steps(before.expansion.addresses, after.expansion.addresses))
+    told.extend(_mark_steps(before.expansion.marks, after.expansion.marks))
     more = max(len(operations), len(told)) - MOST_STEPS
     if more > 0:
         told[MOST_STEPS:] = [PlanStep(action="change", what="virtual server", name=f"and {more} more changes", detail="")]
@@ -66,6 +69,14 @@ def _address_steps(before: Collection[Address], after: Collection[Address]) -> I
         for one in addresses:
             if one not in others:
                 yield PlanStep(action=action, what="address", name=f"{one.address}/{one.prefix}", detail=f"on {one.label}")
+
+
+def _mark_steps(before: Collection[MarkRule], after: Collection[MarkRule]) -> Iterator[PlanStep]:
+    for action, rules, others in (("add", after, set(before)), ("remove", before, set(after))):
+        for one in rules:
+            if one not in others:
+                ports = PortRange(one.protocol, one.first, one.last)
+                yield PlanStep(action=action, what="firewall mark", name=str(one.mark), detail=f"on packets to {one.address} {ports}")
 
 
 def refusals(failures: Mapping[Subject, str], after: Configuration | None, before: Configuration, plane_reason: str) -> list[RefusalInfo]:

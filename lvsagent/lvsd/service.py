@@ -9,6 +9,7 @@ from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.rehearser import Rehearser
+from lvsagent.lvsd.release import release
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
@@ -26,6 +27,8 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
+    ReleaseRequest,
     RevisionInfo,
     Revisions,
     State,
@@ -112,6 +115,11 @@ class LvsdService:
         if info is None:
             raise NotFound(f"there is no check {key}")
         return Explanation(check=info, results=await self._director.nanny.explain(key))
+
+    def release(self, request: ReleaseRequest) -> Released:
+        """Let go of servers that are held down, or kept by the brake."""
+        director = self._director
+        return release(request, director.book, director.nanny, director.events, director.clock.wall)
 
     async def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW."""

@@ -12,14 +12,15 @@ from typing import TypeVar
 
 from app.lvscf.model import Config, VirtualServer
 from lvsagent.api.contract import BadRequest, Question
-from lvsagent.core.desired import Member, Pool, clean
+from lvsagent.core.desired import Member, Pool, clean, sorry_is_in
 from lvsagent.core.health import HealthState
-from lvsagent.core.table import ServiceKey
+from lvsagent.core.table import Entry, ServiceKey
 from lvsagent.lvsd.check_alerts import check_alerts
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
 from lvsagent.lvsd.processes import Processes
 from lvsagent.lvsd.receipts import refusals
+from lvsagent.lvsd.release import held
 from lvsagent.lvsd.traffic import NO_TRAFFIC
 from lvsagent.wire import (
     Alert,
@@ -163,6 +164,12 @@ class Snapshot:
         unavailable = f"the data plane is not available: {keeper.reason}" if keeper.reason else ""
         if reason := unavailable or keeper.failures.get((pool.key, None), ""):
             return "failed", reason
+        return self._health_of(pool)
+
+    def _health_of(self, pool: Pool) -> tuple[str, str]:
+        """State and reason of a virtual server that the data plane serves."""
+        if short := self._director.quorums.short(pool.key):
+            return "down", short
         if any(self._up(member) for member in pool.members):
             return "up", ""
         return "down", "no real server is up" if pool.members else "no real server is enabled"
@@ -191,15 +198,15 @@ class Snapshot:
             up=sum(self._up(member) for member in pool.members) if pool else 0,
             enabled=sum(server.active for server in virtual.servers),
             total=len(virtual.servers),
-            sorry=bool(pool and pool.sorry and present and pool.sorry[0] in present.servers and self._only_sorry(pool)),
+            sorry=bool(pool and pool.sorry and present and pool.sorry[0] in present.servers and self._only_sorry(pool, present)),
             listens=self._listens(pool) if state in {"up", "down"} else "",
             counters=director.traffic.service(pool.key) if pool else NO_TRAFFIC,
             real_servers=list(self._real_servers(virtual, pool, reason if state == "failed" else "")) if servers else [],
         )
 
-    def _only_sorry(self, pool: Pool) -> bool:
+    def _only_sorry(self, pool: Pool, present: Entry) -> bool:
         """Whether the sorry server is there as such: its address may also be a real server's."""
-        return not any(self._up(member) and member.server.weight for member in pool.members)
+        return sorry_is_in(pool, present) or not any(self._up(member) and member.server.weight for member in pool.members)
 
     def _listens(self, pool: Pool | None) -> str:
         settings = self._director.settings
@@ -253,6 +260,7 @@ class Snapshot:
             reason=refused or reason,
             since=info.since if info else 0.0,
             counters=director.traffic.server(pool.key, member.key),
+            held=held(info, director.clock.wall()) if info else None,
         )
 
     # --- the whole -----------------------------------------------------------------------------------------------------------
@@ -330,6 +338,11 @@ class Snapshot:
             subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
         yield from check_alerts(director.book.notable())
+        for name, words in director.quorums.lost():
+            yield Alert(severity="warning", code="quorum", message=f"{name}: {words}", subject=name)
+        if director.marks.reason:
+            message = f"the firewall marks of mark_ports are not in force: {director.marks.reason}"
+            yield Alert(severity="error", code="marks", message=message)
         yield from self._neighbour_alerts()
         if director.history.problem:
             yield Alert(severity="error", code="history", message=director.history.problem)

@@ -222,6 +222,13 @@ class Sync:
             return PeerReceipt(state="pushing", words="on its way to the other director", behind=self.machine.behind, waited_s=waited_s)
         return PeerReceipt(state=state, words=self.words(), behind=self.machine.behind, waited_s=waited_s)
 
+    def notice(self, code: str, *, there: bool) -> None:
+        """A difference is there, or is gone, whether or not anybody is looking: it is as old as this says."""
+        if there:
+            self._first_seen.setdefault(code, self._clock.wall())
+        else:
+            self._first_seen.pop(code, None)
+
     def info(self, here: Fingerprints, foreign: int) -> SyncInfo:
         """Everything for the lamp."""
         state, there = self.state, self.exchange.theirs if self.machine.paired else None

@@ -117,6 +117,11 @@ class SyncHome:
             table_read=self._read[2] if ready else "",
         )
 
+    def look(self) -> None:
+        """Notice when the file begins to be another than what runs."""
+        director = self._director
+        self._director.sync.notice("file", there=director.disk.etag != director.running.file.etag)
+
     def info(self) -> SyncInfo:
         """Everything for the lamp."""
         return self._director.sync.info(self.fingerprints(), len(self._director.keeper.foreign()))

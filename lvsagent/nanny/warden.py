@@ -24,13 +24,23 @@ from lvsagent.core.health import (
     HealthMachine,
     Log,
     Outcome,
+    Release,
     Report,
     Start,
     TimePassed,
     describe,
     escaped,
 )
-from lvsagent.messages import NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, TrialOutcome
+from lvsagent.messages import (
+    NannyExplain,
+    NannyExplained,
+    NannyRelease,
+    NannyReport,
+    NannyTrial,
+    NannyTrialDone,
+    ToNanny,
+    TrialOutcome,
+)
 from lvsagent.ports import Checker, Clock, QuickChecker
 from lvsagent.wire import CheckInfo, CheckResult
 
@@ -63,8 +73,11 @@ class Warden:
         self._report: asyncio.Handle | None = None
         self._report_at_once = False
 
-    def handle(self, message: NannyConfigure | NannyTrial | NannyExplain) -> None:
+    def handle(self, message: ToNanny) -> None:
         """What lvsd says."""
+        if isinstance(message, NannyRelease):
+            self._step(Release(tuple(message.keys), message.brake))
+            return
         if isinstance(message, NannyExplain):
             self._say(NannyExplained(id=message.id, results=[check_result(one) for one in self._history.of(message.key)]))
             return

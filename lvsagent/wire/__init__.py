@@ -12,6 +12,9 @@ from lvsagent.wire.explain import CheckResult as CheckResult
 from lvsagent.wire.guard import GuardInfo as GuardInfo
 from lvsagent.wire.guard import GuardRequest as GuardRequest
 from lvsagent.wire.guard import TakeOutInfo as TakeOutInfo
+from lvsagent.wire.health import Held as Held
+from lvsagent.wire.health import Released as Released
+from lvsagent.wire.health import ReleaseRequest as ReleaseRequest
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
 from lvsagent.wire.pairing import PairingInfo as PairingInfo
@@ -43,7 +46,7 @@ class DiagnosticInfo(Wire, frozen=True):
 class PlanStep(Wire, frozen=True):
     """One operation that a configuration leads to, in words, and the open connections it touches.
 
-    ``action`` is add, change or remove; ``what`` is "virtual server", "real server", "address", "timeouts".
+    ``action`` is add, change or remove; ``what`` is "virtual server", "real server", "address", "firewall mark", "timeouts".
     """
 
     action: str
@@ -166,6 +169,7 @@ class RealServerState(Wire, frozen=True):
     reason: str = ""
     since: float = 0.0
     counters: CountersInfo = CountersInfo()
+    held: Held | None = None
 
 
 class VirtualServerState(Wire, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Dialog, expect
 
 from deploy.demo import cluster
 from tests.browser.conftest import Visitor, visiting
@@ -299,3 +299,43 @@ def test_with_a_real_agent_a_hand_edit_becomes_a_revision_and_the_way_back_leads
         expect(page.get_by_role("row").nth(1)).to_contain_text("in force")
         assert stack.folder.lvs_cf.read_text() == accepted.replace("serial_no = 2", "serial_no = 3")
         assert stack.agent_client.history().revisions[0].origin == "rollback"
+
+
+# --- unsaved edits ---
+
+
+def test_leaving_the_editor_with_unaccepted_edits_asks_first(guest: Visitor) -> None:
+    page, asked = guest.page, list[str]()
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    guest.page.on("dialog", stay)
+    guest.visit("/lvs-cf")
+    page.get_by_role("link", name="HISTORY").click()  # nothing was typed
+    page.wait_for_url("**/history")
+    guest.visit("/lvs-cf")
+    page.get_by_label(FIELD).fill(EDITED)
+    page.get_by_role("link", name="HISTORY").click()
+    until(lambda: asked == ["beforeunload"], 5, "nobody asked")
+    assert page.url.endswith("/lvs-cf")
+    page.get_by_role("button", name="CHECK").click()  # sends it, so nothing is lost
+    page.locator("#editor[data-edited]").wait_for()
+    page.get_by_role("link", name="HISTORY").click()
+    until(lambda: len(asked) == 2, 5, "nobody asked about edits that were only checked")
+    page.get_by_role("link", name="CANCEL").click()
+    page.locator("#editor:not([data-edited])").wait_for()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("path", ["/control", "/lvs-cf", "/history", "/import"])
+def test_the_current_tab_is_in_view_on_a_narrow_screen_without_scripts(chromium: Browser, served: Served, path: str) -> None:
+    narrow = {"width": 360, "height": 740}
+    with visiting(chromium, served.url, PASSWORD, viewport=narrow, java_script_enabled=False) as guest:
+        guest.log_in()
+        guest.visit(path)
+        box = guest.page.locator(".tabs:not(.sub) a[aria-current]").bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= narrow["width"]

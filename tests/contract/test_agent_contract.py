@@ -168,6 +168,11 @@ def test_a_check_that_is_not_there_cannot_be_explained(agent: Agent) -> None:
         agent.explain("http/nobody")
 
 
+def test_a_check_that_is_not_there_cannot_be_released(agent: Agent) -> None:
+    with pytest.raises(AgentRefused, match="there is no check http/nobody"):
+        agent.release("http/nobody")
+
+
 def test_a_trial_of_another_file_is_stale(agent: Agent) -> None:
     with pytest.raises(StaleConfig):
         agent.trial(TrialRequest(etag="0" * 64, virtual="http", send=None, expect=None, use_regex=False, send_program=None))

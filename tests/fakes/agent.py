@@ -44,6 +44,7 @@ from lvsagent.wire import (
     ForeignService,
     GuardInfo,
     HeartbeatLinkInfo,
+    Held,
     PairingInfo,
     PairingRequest,
     PeerInfo,
@@ -57,6 +58,7 @@ from lvsagent.wire import (
     Rehearsal,
     RehearsalRequest,
     Rehearsals,
+    Released,
     RevisionInfo,
     Revisions,
     RoleInfo,
@@ -168,6 +170,8 @@ class FakeAgent:
     trials: list[TrialRequest] = field(default_factory=list)
     results: dict[str, list[CheckResult]] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
+    holds: list[Held] = field(default_factory=list)
+    """Servers that are held down or kept in service, until ``release``."""
     announced: int = 0
     failovers: list[tuple[str, str, str]] = field(default_factory=list)
     """Action, actor and reason of every accepted ``failover``."""
@@ -517,6 +521,15 @@ class FakeAgent:
             raise AgentRefused("not_found", f"there is no check {key}")
         return Explanation(check=found, results=self.results.get(key, []))
 
+    def release(self, key: str = "", *, actor: str = "") -> Released:
+        self._reach("release")
+        known = {f"{virtual.name}/{server.name}" for virtual in self.config_now.virtual for server in virtual.servers}
+        if key and key not in known:
+            raise AgentRefused("not_found", f"there is no check {key}")
+        gone = [one for one in self.holds if key in {"", one.key}]
+        self.holds = [one for one in self.holds if one not in gone]
+        return Released(held=[one.key for one in gone if not one.kept], kept=[one.key for one in gone if one.kept])
+
     def trial(self, request: TrialRequest) -> TrialReport:
         self._reach("trial")
         if request.etag != etag_of(self.text):
@@ -722,6 +735,7 @@ class FakeAgent:
             reason=reason,
             since=self.wall() - 120 if on else 0.0,
             counters=self._counters.get((one.name, server.name)) or (_traffic(f"{one.name}/{server.name}") if busy else CountersInfo()),
+            held=next((hold for hold in self.holds if hold.key == f"{one.name}/{server.name}"), None),
         )
 
     def _check(self, one: VirtualServer, server: RealServer) -> CheckInfo:

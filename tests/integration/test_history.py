@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic
@@ -534,3 +535,15 @@ def test_the_kernel_names_the_caller() -> None:
     one, other = socket.socketpair(socket.AF_UNIX)
     with one, other:
         assert name_of(caller_of(one)) == ME
+
+
+async def test_a_file_that_is_not_what_runs_has_been_so_since_it_was_edited_and_not_since_somebody_looked(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        lab.lvs_cf.write_text(TUTORIAL.replace("scheduler", "schedular"))
+        await lab.director.step()
+        noticed = time.time()
+        (found,) = (await lab.ask(lab.client.sync)).differences
+        assert (found.code, found.since <= noticed) == ("file", True)
+        lab.lvs_cf.write_text(TUTORIAL)
+        await lab.director.step()
+        assert not (await lab.ask(lab.client.sync)).differences

@@ -178,9 +178,9 @@ class Agent:
 
 
 @contextlib.contextmanager
-def running(text: str) -> Iterator[Agent]:
-    """An agent that serves ``text``."""
-    agent = Agent(text)
+def running(text: str, settings: str = "") -> Iterator[Agent]:
+    """An agent that serves ``text``; ``settings`` as for ``Agent``."""
+    agent = Agent(text, settings=settings)
     try:
         agent.start()
         until(agent.settled, SETTLE_LIMIT_S, lambda: f"{agent.state()}\n{agent.log()}")

@@ -247,11 +247,13 @@ class _Assembly:
         if not service.fwmark:
             return service.port
         ports = sorted({server.port for server in service.servers if server.port})
+        own = any("port" in server.values for server in service.servers)
         if not ports:
-            if "check_port" not in values:
+            if "check_port" not in values and not own:
                 self._ledger.remark(f"fwmark {service.fwmark}: the source names no port, so port = {MARK_PORT} is what is checked")
             return MARK_PORT
-        values.setdefault("check_port", ports[0])
+        if not own:
+            values.setdefault("check_port", ports[0])
         return 0
 
     def _servers(self, service: Service, port: int, network: Forwarding) -> tuple[RealServer, ...]:
@@ -272,7 +274,7 @@ class _Assembly:
                 self._ledger.became(server.line, f"forward = {method}")
             values = {"port": at[1], "effective_port": at[1], "forward": method, "active": server.active, **server.values}
             made[at] = RealServer(name=name, address=server.host, **values)  # type: ignore[arg-type]
-            self._ledger.became(server.line, f"server {name}, address = {server.host}, port = {at[1]}")
+            self._ledger.became(server.line, f"server {name}, address = {server.host}, port = {values['port']}")
         return tuple(made.values())
 
     # --- addresses without a virtual server --------------------------------------------------------------------------------------

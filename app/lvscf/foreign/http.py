@@ -23,8 +23,10 @@ _SEND = re.compile(r"GET (?P<path>[^ \\]+) HTTP/1\.0\\r\\n(?:Host: (?P<host>[^ \
 _PREFIX = re.compile(r"HTTP/1\.\* (?P<code>[1-5](?:[0-9]{2})?)")
 _PATTERN = re.compile(r"\^HTTP/1\[\.\]\. \((?P<codes>[0-9|\[\]-]+)\)(?:\.\*\((?P<body>.+)\))?")
 _ALTERNATIVE = re.compile(r"(?P<any>\[1-5\]\[0-9\]\[0-9\])|(?P<hundred>[1-5])\[0-9\]\[0-9\]|(?P<code>[1-5][0-9]{2})")
-_FOREIGN = re.compile(r"\\[^wWsSbB.\[\](){}*+?|^$/-]|\(\?|[*+?}][?+]|(?<![\[\\])\^")
-"""What Perl and POSIX read in different ways, and the start of a text, which is the status line's."""
+_FOREIGN = re.compile(r"\\[^wWsSbB.\[\](){}*+?|^$/-]|\(\?|[*+?}][?+]")
+"""What Perl and POSIX read in different ways."""
+_START = re.compile(r"(?<![\[\\])\^")
+"""The start of the text: of the body for others, of the status line for send and expect."""
 _WORD = re.compile(r"[!-~]+")
 
 
@@ -50,7 +52,7 @@ def to_send_expect(check: HttpCheck) -> dict[str, object] | None:
         return {"send": send, "expect": prefix}
     codes = _alternatives(check.codes)
     pattern = f"^HTTP/1[.]. ({codes})" + (f".*({check.body})" if check.body else "")
-    if not codes or not is_pattern(pattern) or (check.body and not is_portable(check.body)):
+    if not codes or not is_pattern(pattern) or (check.body and (not is_portable(check.body) or _START.search(check.body))):
         return None
     return {"send": send, "expect": pattern, "use_regex": True}
 
@@ -66,11 +68,13 @@ def from_send_expect(send: str, expect: str, *, use_regex: bool) -> HttpCheck | 
         return HttpCheck(path, host, codes) if codes else None
     pattern = _PATTERN.fullmatch(expect)
     codes = _codes_of_pattern(pattern["codes"]) if pattern else ()
-    return HttpCheck(path, host, codes, pattern["body"] or "") if pattern and codes else None
+    if pattern is None or not codes or _START.search(pattern["body"] or ""):
+        return None
+    return HttpCheck(path, host, codes, pattern["body"] or "")
 
 
 def is_portable(text: str) -> bool:
-    """Whether a Perl-like pattern means the same as a POSIX one, behind the head of an answer; where that is not sure it is not."""
+    """Whether a Perl-like pattern means the same as a POSIX one; where that is not sure it is not."""
     return is_pattern(text) and _FOREIGN.search(text) is None
 
 

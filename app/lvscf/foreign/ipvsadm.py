@@ -138,7 +138,7 @@ class _Rules:
             else:
                 values.put(number, "pmask", mask)
         if "--pe" in options:
-            self._ledger.lost(number, f"persistence engine {shown(options['--pe'])}: lvs.cf has none, clients stay by their address")
+            values.word(number, "pe", options["--pe"])
 
     # --- a real server -----------------------------------------------------------------------------------------------------------
 

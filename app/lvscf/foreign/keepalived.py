@@ -191,8 +191,10 @@ class _Virtual:
                 self._protocol(line, value)
             case "ops":
                 self.values.put(line, "one_packet", value=True)
-            case "quorum":
-                self.values.number(line, "quorum", value)
+            case "quorum" | "hysteresis":
+                self.values.number(line, child.word, value)
+            case "persistence_engine":
+                self.values.word(line, "pe", value)
             case "sorry_server":
                 self._sorry = child
             case _:
@@ -256,12 +258,11 @@ class _Virtual:
         port = port_of(words[1]) if len(words) > 1 else service.port
         if host is None or host == NO_ADDRESS:
             self.ledger.error(line, "a sorry server is an IP address; left out")
-        elif port not in {service.port, 0} and not service.fwmark:
-            self.ledger.lost(line, f"a sorry server has the virtual server's port in lvs.cf, {service.port}; left out")
         else:
             values = Values(self.ledger, Level.BLOCK)
-            if values.put(line, "sorry_server", host):
-                service.values |= values.found
+            if values.put(line, "sorry_server", host) and port not in {service.port, 0}:
+                values.put(line, "sorry_port", port)
+            service.values |= values.found
 
     # --- one real server ---------------------------------------------------------------------------------------------------------
 
@@ -277,7 +278,7 @@ class _Virtual:
             self._server_word(child, server, values)
         server.values = values.found
         self.servers.append(server)
-        self._checked.append(CheckedServer(host, port, [child for child in block.inner if child.word in CHECKERS]))
+        self._checked.append(CheckedServer(server, [child for child in block.inner if child.word in CHECKERS]))
 
     def _server_word(self, child: Statement, server: Server, values: Values) -> None:
         line, value = child.line, child.value()

@@ -10,32 +10,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.lvscf.diagnostics import shown
-from app.lvscf.foreign.http import GOOD, Codes, HttpCheck, codes_of, codes_text, is_portable, to_send_expect
+from app.lvscf.foreign.assemble import Server
+from app.lvscf.foreign.http import GOOD, codes_of, codes_text, is_portable
 from app.lvscf.foreign.keepalived_grammar import Statement
 from app.lvscf.foreign.keepalived_words import SERVICE, look_up, say_all
 from app.lvscf.foreign.report import Ledger, Verdict
-from app.lvscf.foreign.values import Unusable, Values, as_line, number_of, port_of, seconds_of
+from app.lvscf.foreign.values import Values, can_say, number_of, port_of, seconds_of
 from app.lvscf.keywords import Level
-from app.lvscf.model import CheckKind
+from app.lvscf.model import CheckKind, DnsRecord, Forwarding
 
-GREETING = "220"
-_NEEDLESS = {"delay_before_retry": "a retry is the next check", "fast_recovery": "one request is a whole check"}
+_NEEDLESS = {
+    "delay_before_retry": "a retry is the next check",
+    "fast_recovery": "one request is a whole check",
+    "http_protocol": "HTTP/1.1 is spoken, and each request has a connection of its own",
+    "enable_sni": "check_host is the server name that is asked for",
+}
 LOST = {
     "connect_ip": "a check goes to the real server's own address",
     "bindto": "a check leaves by the host's own routes",
     "bind_if": "a check leaves by the host's own routes",
     "bind_port": "a check leaves from any port",
     "fwmark": "checks are not marked",
-    "http_protocol": "HTTP/1.0 is spoken",
     "digest": "what the page says is compared by a pattern (regex), not by its digest",
-    "helo_name": "the greeting alone is waited for",
     "misc_dynamic": "a program says whether a server is up, not its weight",
     "user": "a program runs as agent.toml's check_user",
-    "enable_sni": "this version makes no TLS checks",
-    "type": "this version makes no DNS checks",
 }
 _SILENT = Ledger.silent()
 _TIME_LIMITS = {"connect_timeout", "misc_timeout"}
+_DNS_NAME, _DNS_TYPE = ".", "SOA"
+"""What a DNS_CHECK asks for where it does not say."""
 
 CHECKERS = frozenset(
     (
@@ -49,36 +52,61 @@ CHECKERS = frozenset(
 class CheckedServer:
     """A real server with its checkers."""
 
-    host: str
-    port: int
+    real: Server
     checkers: Sequence[Statement]
 
 
 def put_check(values: Values, servers: Sequence[CheckedServer], virtual_host: str) -> None:
     """The check of a virtual server: the first checker of its first real server that has one; of the others only what differs is said."""
+    ledger = values.ledger
+    one_port = len({_own_port(server.real, server.checkers[0]) for server in servers if server.checkers}) == 1
     chosen: dict[str, object] | None = None
     for server in servers:
         for place, checker in enumerate(server.checkers):
             if chosen is not None and place:
-                say_all(values.ledger, checker, Verdict.LOST, "a second checker: lvs.cf has one check for a virtual server")
+                say_all(ledger, checker, Verdict.LOST, "a second checker: lvs.cf has one check for a virtual server")
                 continue
+            made = _Checker(_SILENT, server.real, virtual_host, one_port=one_port).made(checker)
             if chosen is None:
-                chosen = _Checker(values.ledger, server, virtual_host).made(checker)
+                chosen = made
                 values.found |= chosen
-            elif _Checker(_SILENT, server, virtual_host).made(checker) == chosen:
-                _Checker(values.ledger, server, virtual_host).made(checker)
-            else:
+            if made != chosen:
                 words = "another check than that of the first real server: lvs.cf has one check for a virtual server"
-                say_all(values.ledger, checker, Verdict.LOST, words)
+                say_all(ledger, checker, Verdict.LOST, words)
+                continue
+            _Checker(ledger, server.real, virtual_host, one_port=one_port).made(checker)
+            if not one_port:
+                _put_port(ledger, server.real, checker)
+
+
+def _own_port(server: Server, checker: Statement) -> int | None:
+    """The port that a checker connects to where it is not the real server's; ``None`` where it is."""
+    port = next((port_of(child.value()) for child in checker.inner if child.word == "connect_port"), None)
+    return None if port == server.port else port
+
+
+def _put_port(ledger: Ledger, server: Server, checker: Statement) -> None:
+    """Real servers that are checked at different ports: without NAT the port of a server block is for its checks alone."""
+    port = _own_port(server, checker)
+    line = next((child.line for child in checker.inner if child.word == "connect_port"), checker.line)
+    if port is None:
+        return
+    if server.method is Forwarding.NAT:
+        words = "with NAT a server's port is where its clients go, and check_port is the same for all of a virtual server's"
+        ledger.lost(line, f"a port to check that other real servers do not have: {words}")
+    else:
+        server.values |= {"port": port, "effective_port": port}
+        ledger.became(line, f"port = {port} of this server, which without NAT is for its checks alone")
 
 
 class _Checker:
     """One checker, read."""
 
-    def __init__(self, ledger: Ledger, server: CheckedServer, virtual_host: str) -> None:
+    def __init__(self, ledger: Ledger, server: Server, virtual_host: str, *, one_port: bool) -> None:
         self.ledger = ledger
         self.server = server
         self.virtual_host = virtual_host
+        self.one_port = one_port
         self.values = Values(ledger, Level.BLOCK)
         self.own: dict[str, Statement] = {}
 
@@ -86,10 +114,10 @@ class _Checker:
         kinds: dict[str, Callable[[int], None]] = {
             "TCP_CHECK": self._connect,
             "HTTP_GET": lambda line: self._http(line, checker),
-            "SSL_GET": lambda line: self._tls(line, checker),
-            "SMTP_CHECK": lambda line: self._put(line, "expect", GREETING, "the greeting is waited for"),
+            "SSL_GET": lambda line: self._http(line, checker),
+            "SMTP_CHECK": self._smtp,
             "DNS_CHECK": self._dns,
-            "PING_CHECK": lambda line: self._kept(line, CheckKind.PING),
+            "PING_CHECK": lambda line: self._put(line, "check", CheckKind.PING, "the kernel must permit it: docs/checks.md"),
             "UDP_CHECK": self._udp,
             "MISC_CHECK": self._program,
         }
@@ -132,7 +160,7 @@ class _Checker:
             self.ledger.error(statement.line, f"{shown(statement.value())} is no port; left out")
         elif port == self.server.port:
             self.ledger.needless(statement.line, "the real server's own port")
-        else:
+        elif self.one_port:
             self._put(statement.line, "check_port", port)
 
     # --- the kinds ---------------------------------------------------------------------------------------------------------------
@@ -140,13 +168,29 @@ class _Checker:
     def _connect(self, line: int) -> None:
         self._put(line, "check", CheckKind.CONNECT)
 
-    def _kept(self, line: int, kind: CheckKind) -> None:
-        self.values.put(line, "check", kind, "this version checks a connection instead, where the protocol is TCP", kept=True)
+    def _smtp(self, line: int) -> None:
+        self._put(line, "check", CheckKind.SMTP)
+        if "helo_name" in self.own:
+            self._put(self.own["helo_name"].line, "check_host", self.own["helo_name"].value())
 
     def _dns(self, line: int) -> None:
-        self._kept(line, CheckKind.DNS)
-        if "name" in self.own:
-            self._put(self.own["name"].line, "check_host", self.own["name"].value())
+        name, kind = self.own.get("name"), self.own.get("type")
+        asked = name.value(_DNS_NAME) if name else _DNS_NAME
+        if not can_say(Level.BLOCK, "check_host", asked):
+            for statement in (name, kind):
+                if statement:
+                    self.ledger.lost(
+                        statement.line, f"{shown(asked)} cannot be asked for; only that a TCP service's port accepts is checked"
+                    )
+            self._connect(line)
+            return
+        self._put(line, "check", CheckKind.DNS)
+        self._put(name.line if name else line, "check_host", asked)
+        record = (kind.value(_DNS_TYPE) if kind else _DNS_TYPE).upper()
+        if record in set(DnsRecord):
+            self._put(kind.line if kind else line, "check_record", DnsRecord(record))
+        elif kind:
+            self.ledger.lost(kind.line, f"lvs.cf has no check_record {shown(record)}: {DnsRecord.A} is asked for")
 
     def _program(self, line: int) -> None:
         path = self.own.get("misc_path")
@@ -155,7 +199,7 @@ class _Checker:
             return
         words = [word for text in path.rest for word in text.split()]
         filled = [words[0], *(self._placeholders(word) for word in words[1:])]
-        self.ledger.became(line, "send_program")
+        self._put(line, "check", CheckKind.PROGRAM)
         self._put(path.line, "send_program", " ".join(filled), "the program must be in one of agent.toml's program_dirs")
 
     def _placeholders(self, word: str) -> str:
@@ -166,91 +210,82 @@ class _Checker:
 
     def _udp(self, line: int) -> None:
         payload, reply = self.own.get("payload"), self.own.get("require_reply")
-        sent = hex_text(payload.rest) if payload else None
+        sent = hex_text(payload.rest) if payload else ""
         expected = hex_text(reply.rest) if reply else None
-        if payload and reply and sent and expected:
-            self.ledger.became(line, "send and expect")
-            self._put(payload.line, "send", sent)
+        if reply and expected and sent is not None:
+            self._put(line, "check", CheckKind.UDP)
+            if payload:
+                self._put(payload.line, "send", sent)
             self._put(reply.line, "expect", expected)
         else:
-            self.values.put(line, "check", CheckKind.UDP, "this version counts its servers as up", kept=True)
+            self.ledger.lost(line, "lvs.cf's check waits for an answer that is text: its UDP servers count as up")
+            self._connect(line)
             for each in (payload, reply):
                 if each:
-                    self.ledger.lost(each.line, "lvs.cf has send and expect together, and both are text")
+                    self.ledger.lost(each.line, "send and expect are text, and expect is needed")
         for word in ("min_reply_length", "max_reply_length"):
             if word in self.own:
                 self.ledger.lost(self.own[word].line, "the length of an answer is not looked at")
 
     # --- HTTP --------------------------------------------------------------------------------------------------------------------
 
-    def _url(self, checker: Statement) -> tuple[dict[str, Statement], HttpCheck]:
-        """The first url's own statements, and what it asks for."""
+    def _http(self, line: int, checker: Statement) -> None:
+        """HTTP_GET and SSL_GET; of its urls the first."""
         urls = [child for child in checker.inner if child.word == "url"]
         for more in urls[1:]:
             say_all(self.ledger, more, Verdict.LOST, "a second url: a check makes one request")
         for one in urls[:1]:
             self.ledger.became(one.line, "the request")
-        first = {child.word: child for child in urls[0].inner} if urls else {}
-        for child in first.values():
+        url = {child.word: child for child in urls[0].inner} if urls else {}
+        for child in url.values():
             if child.word not in URL_WORDS:
                 say_all(self.ledger, child, Verdict.LOST, LOST.get(child.word, "a check has no counterpart of this"))
-        codes: Codes = (GOOD,)
-        if "status_code" in first:
-            codes = codes_of(" ".join(first["status_code"].rest))
-            if not codes:
-                self.ledger.error(first["status_code"].line, "these are no status codes; 200 to 299 are accepted")
-                codes = (GOOD,)
-        host = first.get("virtualhost") or self.own.get("virtualhost")
-        body = first["regex"].value() if "regex" in first else ""
-        path = first["path"].value("/") if "path" in first else "/"
-        return first, HttpCheck(path, host.value() if host else self.virtual_host, codes, body)
-
-    def _http(self, line: int, checker: Statement) -> None:
-        url, check = self._url(checker)
-        if check.body and ("regex_no_match" in url or not is_portable(check.body)):
-            self.ledger.lost(url["regex"].line, "no pattern that lvs.cf can hold and that must be found; the status alone is compared")
-            check = HttpCheck(check.path, check.host, check.codes)
-        found = to_send_expect(check)
-        if found is None or not self._sayable(found):
-            words = "this request cannot be written in lvs.cf; only that the port accepts is checked"
+        if "path" in url and not can_say(Level.BLOCK, "check_path", url["path"].value("/")):
+            words = "a path with other than printable ASCII cannot be asked for; only that the port accepts is checked"
             for statement in (checker, *(url[word] for word in URL_WORDS & url.keys())):
                 self.ledger.lost(statement.line, words)
             self._connect(line)
             return
-        for name, value in found.items():
-            self._put(line, name, value)
-        became = {"path": "send", "virtualhost": "send", "status_code": "expect", "regex": "expect"}
-        said = {"virtualhost": self.own["virtualhost"], **url} if "virtualhost" in self.own else url
-        for word, keyword in became.items():
-            if word in said and (word != "regex" or check.body):
-                self.ledger.became(said[word].line, keyword)
-
-    @staticmethod
-    def _sayable(found: dict[str, object]) -> bool:
-        try:
-            for name, value in found.items():
-                as_line(Level.BLOCK, name, value)
-        except Unusable:
-            return False
-        return True
-
-    def _tls(self, line: int, checker: Statement) -> None:
-        url, check = self._url(checker)
-        self.values.put(line, "check", CheckKind.HTTPS, "this version checks only that the port accepts", kept=True)
-        self._put(url["path"].line if "path" in url else line, "check_path", check.path)
-        if check.host:
-            self._put(url["virtualhost"].line if "virtualhost" in url else line, "check_host", check.host)
-        if "status_code" in url:
-            self._put(url["status_code"].line, "check_status", codes_text(check.codes, ","))
+        self._put(line, "check", CheckKind.HTTPS if checker.word == "SSL_GET" else CheckKind.HTTP)
+        if "path" in url:
+            self._put(url["path"].line, "check_path", url["path"].value("/"))
+        self._host(line, url.get("virtualhost") or self.own.get("virtualhost"))
+        self._status(line, url.get("status_code"))
         if "regex" in url:
-            self.ledger.lost(url["regex"].line, "what the page says is not compared")
+            self._regex(url)
+
+    def _host(self, line: int, said: Statement | None) -> None:
+        host = said.value() if said else self.virtual_host
+        if host:
+            self._put(said.line if said else line, "check_host", host)
+
+    def _status(self, line: int, said: Statement | None) -> None:
+        codes = codes_of(" ".join(said.rest)) if said else (GOOD,)
+        if said and not codes:
+            self.ledger.error(said.line, "these are no status codes; 200 to 299 are accepted")
+        self._put(said.line if said and codes else line, "check_status", codes_text(codes or (GOOD,), ","))
+
+    def _regex(self, url: dict[str, Statement]) -> None:
+        """A pattern in the body; one that must not be found has no counterpart, and options that change its meaning have none."""
+        said, text = url["regex"], url["regex"].value()
+        options = url.get("regex_options")
+        others = set(options.value().split() + list(options.rest[1:])) - _OPTIONS if options else set()
+        if options:
+            verdict, words = (Verdict.LOST, "a pattern has no options in lvs.cf") if others else (Verdict.NEEDLESS, "it is so in lvs.cf")
+            self.ledger.say(options.line, verdict, words)
+        if "regex_no_match" in url or others or not is_portable(text):
+            self.ledger.lost(said.line, "no pattern that lvs.cf can hold and that must be found; the status alone is compared")
+        elif self.values.put(said.line, "expect", text):
+            self._put(said.line, "use_regex", value=True, words="in the first 4 KiB of the body")
 
 
-URL_WORDS = frozenset(("path", "virtualhost", "status_code", "regex"))
+URL_WORDS = frozenset(("path", "virtualhost", "status_code", "regex", "regex_options"))
+_OPTIONS = frozenset(("dotall",))
+"""Options of a pattern that say what is so in lvs.cf anyway."""
 READ = frozenset(
     (
-        *("url", "connect_timeout", "misc_timeout", "delay_loop", "retry", "nb_get_retry", "connect_port", "misc_path", "name"),
-        *("payload", "require_reply", "min_reply_length", "max_reply_length", "virtualhost"),
+        *("url", "connect_timeout", "misc_timeout", "delay_loop", "retry", "nb_get_retry", "connect_port", "misc_path", "name", "type"),
+        *("payload", "require_reply", "min_reply_length", "max_reply_length", "virtualhost", "helo_name"),
     )
 )
 

@@ -65,9 +65,7 @@ SERVICE: Words = {
     "ha_suspend": (Verdict.NEEDLESS, "agent.toml's standby_checks says whether a standby checks"),
     "alpha": (Verdict.NEEDLESS, "a server takes part after its first good check"),
     "omega": _NO_PROGRAM,
-    "hysteresis": (Verdict.LOST, "a quorum is reached or not"),
     "warmup": (Verdict.NEEDLESS, "checks are spread over their interval"),
-    "persistence_engine": (Verdict.LOST, "lvs.cf has none: clients stay by their address"),
     "sorry_server_inhibit": (Verdict.LOST, "a sorry server is in while no real server is"),
     "log_all_failures": (Verdict.NEEDLESS, "every check's last result is in `lvsctl checks`"),
 }

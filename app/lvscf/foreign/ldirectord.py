@@ -215,10 +215,10 @@ class _Reading:
         at = host_port(words[0]) if words else None
         if at is None or ip_of(at[0]) is None:
             self._ledger.lost(directive.line, "a sorry server is an IP address in lvs.cf; left out")
-        elif at[1] not in {0, service.port} and not service.fwmark:
-            self._ledger.lost(directive.line, f"a sorry server has the virtual server's port in lvs.cf, {service.port}; left out")
         else:
             values.put(directive.line, "sorry_server", ip_of(at[0]))
+            if at[1] not in {0, service.port}:
+                values.put(directive.line, "sorry_port", at[1])
             if len(words) > 1:
                 self._ledger.needless(directive.line, "a sorry server is reached by `network`'s method")
 

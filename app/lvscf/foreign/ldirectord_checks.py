@@ -10,8 +10,9 @@ from typing import Protocol as Shape
 
 from app.lvscf.diagnostics import shown
 from app.lvscf.foreign.assemble import Service
-from app.lvscf.foreign.http import GOOD, HttpCheck, is_portable, to_send_expect
-from app.lvscf.foreign.values import Values, port_of
+from app.lvscf.foreign.http import GOOD, HttpCheck, codes_text, is_portable, to_send_expect
+from app.lvscf.foreign.values import Values, can_say, port_of
+from app.lvscf.keywords import Level
 from app.lvscf.model import CheckKind, Protocol
 
 DEFAULT_SERVICE = {
@@ -36,8 +37,12 @@ DEFAULT_SERVICE = {
 }
 """What a virtual server's port says of its service where nothing else does."""
 
-_GREETINGS = {"smtp": "220", "submission": "220", "ftp": "220", "pop": "+OK", "imap": "* OK", "nntp": "20"}
+_GREETINGS = {"ftp": "220", "pop": "+OK", "imap": "* OK", "nntp": "20"}
 """How these begin when a client connects, which is what lvs.cf can wait for."""
+_TLS_GREETINGS = {"pops": "+OK", "imaps": "* OK"}
+_MAIL = {"smtp", "submission"}
+_STATUS = codes_text((GOOD,), ",")
+_PERMITTED = "the kernel must permit it: docs/checks.md"
 _LOGIN = ("login", "passwd", "database", "secret")
 _TIMES = {"checkinterval": "check_interval", "failurecount": "fall"}
 
@@ -131,18 +136,18 @@ class _Check:
 
     def _connect(self, line: int) -> None:
         if self.service.protocol is Protocol.UDP:
-            self.values.put(line, "check", CheckKind.PING, "a UDP service; this version counts its servers as up", kept=True)
+            self.values.put(line, "check", CheckKind.PING, f"a UDP service, as there; {_PERMITTED}")
         else:
             self.values.put(line, "check", CheckKind.CONNECT)
 
     def _ping(self, line: int) -> None:
-        self.values.put(line, "check", CheckKind.PING, "this version checks a connection instead", kept=True)
+        self.values.put(line, "check", CheckKind.PING, _PERMITTED)
 
     def _external(self, line: int) -> None:
         command = self._text("checkcommand", "/bin/true")
         where = str(self.service.fwmark) if self.service.fwmark else self.service.host
         words = "the same four arguments; the program must be in one of agent.toml's program_dirs"
-        self.ledger.became(line, "send_program")
+        self.values.put(line, "check", CheckKind.PROGRAM)
         self.values.put(self._line("checkcommand"), "send_program", f"{command} {where} {self.service.port} %h %p", words)
 
     def _off(self, line: int) -> None:
@@ -157,26 +162,44 @@ class _Check:
     def _negotiate(self, line: int) -> None:
         kind = self._text("service") or ("none" if self.service.fwmark else DEFAULT_SERVICE.get(self.service.port, "none"))
         at = self._line("service") if "service" in self.checks else line
-        if kind in {"http", "http_proxy"}:
-            self._http(kind, at)
-        elif kind == "https":
-            self._https(at)
-        elif kind == "simpletcp":
-            self._simple(at)
-        elif kind == "dns":
-            self.values.put(at, "check", CheckKind.DNS, "this version counts a UDP service's servers as up", kept=True)
-            self._kept("request", "check_host")
-            self._lost("receive", "the answer is not compared")
-        elif kind in _GREETINGS:
-            self.values.put(at, "expect", _GREETINGS[kind], f"how {kind} greets")
-            self._lost("request", "nothing is asked, the greeting is what counts")
-            self._lost("receive", "the greeting is what counts")
+        methods: dict[str, Callable[[int], None]] = {
+            "http": lambda at: self._http(CheckKind.HTTP, at),
+            "https": lambda at: self._http(CheckKind.HTTPS, at),
+            "http_proxy": self._proxy,
+            "simpletcp": self._simple,
+            "dns": self._dns,
+        }
+        if kind in methods:
+            methods[kind](at)
+        elif kind in _MAIL | _GREETINGS.keys() | _TLS_GREETINGS.keys():
+            self._greeting(kind, at)
         else:
             self._only_connect(kind, at)
         for name in _LOGIN:
             self._lost(name, "no check logs in; a program can (send_program)")
         if kind not in {"http", "http_proxy", "https"}:
             self._idle("virtualhost", "httpmethod")
+
+    def _greeting(self, kind: str, line: int) -> None:
+        """What greets first; SMTP is spoken with as well."""
+        if kind in _MAIL:
+            self.values.put(line, "check", CheckKind.SMTP)
+        elif kind in _TLS_GREETINGS:
+            self.values.put(line, "check", CheckKind.TLS)
+            self.values.put(line, "expect", _TLS_GREETINGS[kind], f"how {kind} greets")
+        else:
+            self.values.put(line, "expect", _GREETINGS[kind], f"how {kind} greets")
+        self._lost("request", "nothing is asked, the greeting is what counts")
+        self._lost("receive", "the greeting is what counts")
+
+    def _dns(self, line: int) -> None:
+        """ldirectord asks for an address, and any record of the answer may match."""
+        if not can_say(Level.BLOCK, "check_host", self._text("request")):
+            self._unaskable(line)
+            return
+        self.values.put(line, "check", CheckKind.DNS)
+        self._copied("request", "check_host")
+        self._received("one of the records must match")
 
     def _only_connect(self, kind: str, line: int) -> None:
         if self.service.protocol is Protocol.TCP:
@@ -186,41 +209,61 @@ class _Check:
         self._lost("request", "nothing is asked")
         self._lost("receive", "nothing is compared")
 
-    def _http(self, kind: str, line: int) -> None:
+    def _http(self, kind: CheckKind, line: int) -> None:
         path = self._text("request", "/")
-        host = self._text("virtualhost")
-        if kind == "http" and not path.startswith("/"):
-            path = f"/{path}"
-        check = HttpCheck(path, host, (GOOD,), self._text("receive"))
-        found = to_send_expect(check)
-        if found is None and check.body:
-            self.ledger.lost(self._line("receive"), "receive is no regular expression that lvs.cf can hold; the status alone is compared")
-            found = to_send_expect(HttpCheck(path, host))
-        if found is None:
-            self.ledger.lost(line, "this request cannot be written in lvs.cf; only that the port accepts is checked")
-            self._lost("request", "this request cannot be written in lvs.cf")
-            self._lost("receive", "nothing is asked")
-            self._lost("virtualhost", "nothing is asked")
-            self.values.found["check"] = CheckKind.CONNECT
+        path = path if path.startswith("/") else f"/{path}"
+        if not can_say(Level.BLOCK, "check_path", path):
+            self._unaskable(line)
             return
-        self._idle_became("service", "send, expect")
-        self._put_all(line, found)
-        self._idle_became("virtualhost", "send")
-        if "receive" in self.checks and found.get("use_regex"):
-            self.ledger.became(self._line("receive"), "in the first 4,096 bytes of the answer")
+        self.values.put(line, "check", kind)
+        self.values.put(line, "check_status", _STATUS, "as there")
+        if "request" in self.checks:
+            self.values.put(self._line("request"), "check_path", path)
+        self._copied("virtualhost", "check_host")
+        self._received("in the first 4 KiB of the body")
+        self._method(f"check = {kind}")
+
+    def _method(self, became: str) -> None:
         if self._text("httpmethod", "GET").upper() != "GET":
             self._lost("httpmethod", "GET is asked: its answer begins alike")
-        else:
-            self._idle_became("httpmethod", "send")
+        elif "httpmethod" in self.checks:
+            self.ledger.became(self._line("httpmethod"), became)
 
-    def _https(self, line: int) -> None:
-        words = "this version checks only that the port accepts"
-        self.values.put(line, "check", CheckKind.HTTPS, words, kept=True)
-        request = self._text("request", "/")
-        self.values.put(self._line("request"), "check_path", request if request.startswith("/") else f"/{request}")
-        self._kept("virtualhost", "check_host")
-        self._lost("receive", "what the page says is not compared")
-        self._idle("httpmethod")
+    def _proxy(self, line: int) -> None:
+        """A proxy is asked for a whole address, which check_path cannot be: the request is written out."""
+        host = self._text("virtualhost")
+        check = HttpCheck(self._text("request", "/"), host, (GOOD,), self._text("receive"))
+        found = to_send_expect(check)
+        if found is None and check.body:
+            found = to_send_expect(HttpCheck(check.path, host))
+            if found:
+                words = "receive is no regular expression that lvs.cf can hold; the status alone is compared"
+                self.ledger.lost(self._line("receive"), words)
+        if found is None:
+            self._unaskable(line)
+            return
+        for name in ("service", "virtualhost"):
+            if name in self.checks:
+                self.ledger.became(self._line(name), "send")
+        self._put_all(line, found)
+        self._method("send")
+
+    def _unaskable(self, line: int) -> None:
+        self.ledger.lost(line, "this request cannot be written in lvs.cf; only that a TCP service's port accepts is checked")
+        self._lost("request", "this request cannot be written in lvs.cf")
+        for name in ("receive", "virtualhost", "httpmethod"):
+            self._lost(name, "nothing is asked")
+        self.values.found["check"] = CheckKind.CONNECT
+
+    def _received(self, words: str) -> None:
+        """``receive`` as a pattern for ``expect``."""
+        if "receive" not in self.checks:
+            return
+        line, text = self._line("receive"), self._text("receive")
+        if not is_portable(text):
+            self.ledger.lost(line, "receive is no regular expression that lvs.cf can hold; it is not compared")
+        elif self.values.put(line, "expect", text):
+            self.values.put(line, "use_regex", value=True, words=words)
 
     def _simple(self, line: int) -> None:
         receive = self._text("receive")
@@ -241,14 +284,10 @@ class _Check:
         for name, value in found.items():
             self.values.put(self._line(where[name]) if where.get(name) in self.checks else line, name, value)
 
-    def _kept(self, name: str, keyword: str) -> None:
-        if name in self.checks:
+    def _copied(self, name: str, keyword: str) -> None:
+        if self._text(name):
             self.values.put(self._line(name), keyword, self._text(name))
 
     def _lost(self, name: str, words: str) -> None:
         if name in self.checks:
             self.ledger.lost(self._line(name), words)
-
-    def _idle_became(self, name: str, words: str) -> None:
-        if name in self.checks:
-            self.ledger.became(self._line(name), words)

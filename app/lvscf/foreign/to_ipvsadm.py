@@ -49,6 +49,8 @@ def _settings(virtual: VirtualServer, *, ipv6: bool) -> str:
             words.append(f"-M {length}")
         elif length and mask_of(length, ipv6=ipv6) != NO_ADDRESS:
             words.append(f"-M {mask_of(length, ipv6=ipv6)}")
+        if virtual.pe and virtual.protocol is Protocol.UDP:
+            words.append(f"--pe {virtual.pe}")
     if virtual.one_packet and virtual.protocol is Protocol.UDP:
         words.append("-o")
     if virtual.scheduler_flags:
@@ -87,5 +89,7 @@ def _of_virtual(virtual: VirtualServer) -> Iterator[str]:
     for keyword in ("sorry_server", "quiesce_server", "quorum", "slow_start"):
         if getattr(virtual, keyword):
             yield f"{keyword} of {virtual.name}: it follows the health of real servers"
+    if virtual.mark_ports:
+        yield f"mark_ports of {virtual.name}: rules of the firewall set marks"
     if virtual.load_monitor != "none":
         yield f"load_monitor of {virtual.name}: weights that follow the servers' load"

@@ -59,6 +59,8 @@ def word(text: str) -> str:
 def _globals(settings: GlobalSettings, missing: Missing) -> Lines:
     yield "global_defs {"
     yield "    vrrp_version 3"
+    if settings.mass_failure_hold:
+        missing.say("mass_failure_hold: servers that fail all at once leave all at once")
     timeouts = {"tcp": settings.tcp_timeout, "tcpfin": settings.tcpfin_timeout, "udp": settings.udp_timeout}
     if any(timeouts.values()):
         yield "    lvs_timeouts " + " ".join(f"{name} {value}" for name, value in timeouts.items() if value)
@@ -196,6 +198,8 @@ def _service(one: Exportable, settings: GlobalSettings, missing: Missing) -> Lin
         missing.say(f"load_monitor of {virtual.name}: weights that follow the servers' load")
     if virtual.slow_start:
         missing.say(f"slow_start of {virtual.name}")
+    if virtual.mark_ports:
+        missing.say(f"mark_ports of {virtual.name}: set the firewall mark {virtual.fwmark} with the firewall's own rules")
     for keyword in ("start_cmd", "stop_cmd"):
         if getattr(virtual, keyword):
             missing.say(f"{keyword} of {virtual.name}: it belongs to failover services")
@@ -210,13 +214,7 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
     yield f"lb_kind {_KINDS[network]}"
     if virtual.one_packet and virtual.protocol is Protocol.UDP:
         yield "ops"
-    if virtual.persistent > 0:
-        yield f"persistence_timeout {virtual.persistent}"
-        length = length_of(virtual.pmask, ipv6=one.ipv6)
-        if one.ipv6 and length and length != 128:
-            yield f"persistence_granularity {length}"
-        elif not one.ipv6 and length and length != 32:
-            yield f"persistence_granularity {virtual.pmask}"
+    yield from _persistence(virtual, ipv6=one.ipv6)
     if not virtual.fwmark:
         yield f"protocol {virtual.protocol.upper()}"
     elif one.ipv6:
@@ -224,14 +222,29 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
     weight = sum(max(server.weight, 0) for server in one.servers)
     if virtual.quorum and weight:
         yield f"quorum {min(virtual.quorum, weight)}"
+    if virtual.hysteresis > 0:
+        yield f"hysteresis {virtual.hysteresis}"
     if virtual.quiesce_server:
         yield "inhibit_on_failure"
+
+
+def _persistence(virtual: VirtualServer, *, ipv6: bool) -> Lines:
+    if virtual.persistent <= 0:
+        return
+    yield f"persistence_timeout {virtual.persistent}"
+    if virtual.pe and virtual.protocol is Protocol.UDP:
+        yield f"persistence_engine {virtual.pe}"
+    length = length_of(virtual.pmask, ipv6=ipv6)
+    if ipv6 and length and length != 128:
+        yield f"persistence_granularity {length}"
+    elif not ipv6 and length and length != 32:
+        yield f"persistence_granularity {virtual.pmask}"
 
 
 def _sorry(virtual: VirtualServer, network: Forwarding) -> Lines:
     host = ip_of(virtual.sorry_server) if virtual.sorry_server else None
     if host and host != NO_ADDRESS:
-        yield f"sorry_server {host} {0 if virtual.fwmark else virtual.port}"
+        yield f"sorry_server {host} {virtual.sorry_port or (0 if virtual.fwmark else virtual.port)}"
         yield f"sorry_server_lvs_method {_KINDS[network]}"
 
 

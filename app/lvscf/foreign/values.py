@@ -16,7 +16,7 @@ from app.lvscf.keywords import BY_LEVEL, SCHEDULER_FLAGS, Level
 from app.lvscf.layout import directive_line
 from app.lvscf.lexer import lex
 from app.lvscf.literals import host_of, ip_of, service_port
-from app.lvscf.model import NO_ADDRESS, Forwarding, Protocol, Scheduler
+from app.lvscf.model import NO_ADDRESS, Forwarding, PersistenceEngine, Protocol, Scheduler
 from app.lvscf.quoting import UnwritableValue
 from app.lvscf.values import interpret
 
@@ -45,11 +45,20 @@ def as_line(level: Level, name: str, value: object) -> str:
     try:
         line = directive_line("", keyword, value)
     except UnwritableValue as error:
-        raise Unusable(f"{name}: {error.reason}") from None
+        raise Unusable(error.reason if error.reason.startswith(name) else f"{name}: {error.reason}") from None
     for problem in interpret(keyword, lex(line).args).problems:
         if CODES[problem.code][0] is Severity.ERROR:
             raise Unusable(problem.message)
     return line
+
+
+def can_say(level: Level, name: str, value: object) -> bool:
+    """Whether lvs.cf can say it."""
+    try:
+        as_line(level, name, value)
+    except Unusable:
+        return False
+    return True
 
 
 class Values:
@@ -89,12 +98,12 @@ class Values:
         return self.put(line, name, value, words)
 
     def word(self, line: int, name: str, text: str) -> bool:
-        """Set a keyword that has a list of words (``scheduler``, ``protocol``)."""
-        words = {"scheduler": Scheduler, "protocol": Protocol}[name]
+        """Set a keyword that has a list of words (``scheduler``, ``protocol``, ``pe``)."""
+        words = {"scheduler": Scheduler, "protocol": Protocol, "pe": PersistenceEngine}[name]
         try:
             value: object = words(text.lower())
         except ValueError:
-            self.ledger.lost(line, f"lvs.cf has no {name} {shown(text)}")
+            self.ledger.lost(line, f"lvs.cf has no {'persistence engine' if name == 'pe' else name} {shown(text)}")
             return False
         return self.put(line, name, value)
 

@@ -1,4 +1,4 @@
-// LVS.CF: line numbers beside the text field, and a way from a remark to its line.  The page works without.
+// LVS.CF: line numbers beside the text field, a way from a remark to its line, and a word before edits are lost.  The page works without.
 
 const text = document.getElementById("text");
 
@@ -24,6 +24,16 @@ if (text) {
   text.addEventListener("scroll", follow, { passive: true });
   new ResizeObserver(follow).observe(text);
   count();
+
+  const form = document.getElementById("editor");
+  const before = text.defaultValue;
+  let sent = false;
+  form.addEventListener("submit", () => (sent = true));
+  form.querySelector("a.btn")?.addEventListener("click", () => (sent = true)); // CANCEL means it
+  window.addEventListener("pageshow", () => (sent = false));
+  window.addEventListener("beforeunload", (event) => {
+    if (!sent && ("edited" in form.dataset || text.value !== before)) event.preventDefault();
+  });
 
   document.getElementById("remarks")?.addEventListener("click", (event) => {
     const line = Number(event.target.closest("[data-line]")?.dataset.line);

@@ -42,6 +42,18 @@ def test_nat_without_a_router_asks_for_one() -> None:
     assert "NAT-ROUTER-IP" in found.commands[0]
 
 
+def test_servers_with_a_forwarding_of_their_own_are_advised_for_it() -> None:
+    servers = (RealServer(name="a", forward=Forwarding.TUNNEL), RealServer(name="b"))
+    mixed = VirtualServer(name="v", address=HostDevice("192.0.2.1", "eth1:1"), servers=servers)
+    found = real_server_advice(Config(globals=GlobalSettings(network=Forwarding.DIRECT), virtual=(mixed,)))
+    assert found.title.startswith("Direct Routing")
+    assert "Some have a forwarding of their own" in found.words
+    alone = real_server_advice(Config(virtual=(replace(mixed, servers=servers[:1]),)))
+    assert alone.title.startswith("Tunneling")
+    assert "lvsctl doctor" in alone.words
+    assert "lvsctl doctor" not in real_server_advice(config(Forwarding.NAT, "192.0.2.1")).words
+
+
 def test_a_choice_comes_back_with_what_was_seen() -> None:
     for ref in (Ref("a b"), Ref("", 1), Ref("x", 3)):
         assert chosen(choice(ref, True)) == Chosen(ref, True)

@@ -46,13 +46,31 @@ def test_the_lamp_says_in_words_how_the_two_stand_on_every_page(
         assert lamp in words(client.get(path).text)
 
 
-@pytest.mark.parametrize(("age_s", "lamp"), [(0.3, "being applied"), (5.0, "not alike for")])
+@pytest.mark.parametrize(("age_s", "lamp"), [(0.3, "being applied"), (5.0, "not alike for 5 s")])
 def test_a_change_on_its_way_to_the_other_director_is_not_called_drift(
     client: FlaskClient, agent: FakeAgent, age_s: float, lamp: str
 ) -> None:
     agent.pair()
     agent.travels(differences=(Difference(code="peer-table", words="righty applies it", since=agent.wall() - age_s),))
     assert lamp in words(client.get("/control").text)
+
+
+@pytest.mark.parametrize(
+    ("path", "tab"), [(URL, "/redundancy"), ("/health/release", "/virtual-servers"), ("/conflict", "/redundancy"), ("/import", "/lvs-cf")]
+)
+def test_pages_without_a_tab_of_their_own_mark_the_one_they_belong_to(client: FlaskClient, agent: FakeAgent, path: str, tab: str) -> None:
+    agent.pair()
+    assert f'<a href="{tab}" aria-current="page">' in client.get(path, follow_redirects=True).text
+
+
+def test_what_differs_stands_above_what_does_not(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.pair()
+    agent.travels("in_step")
+    page = client.get(URL).text
+    assert page.index("HERE AND THERE") < page.index("WHAT DIFFERS")
+    agent.travels("behind", behind=1, differences=(Difference(code="peer-behind", words="it is not"),))
+    page = client.get(URL).text
+    assert page.index("WHAT DIFFERS") < page.index("HERE AND THERE")
 
 
 def test_a_lone_director_has_no_lamp(client: FlaskClient, agent: FakeAgent) -> None:
@@ -70,7 +88,7 @@ def test_shows_both_sides_and_how_they_compare(client: FlaskClient, agent: FakeA
     agent.travels("behind", behind=2, words="righty is behind by 2 (no route to host)")
     page = words(client.get(URL).text)
     assert "Righty is behind by 2 (no route to host)." in page
-    assert "serial 7 5 different" in page
+    assert "serial different 7 5" in page
     assert "lvs.cf in force" in page
     assert "888888888888" in page
 

@@ -73,9 +73,10 @@ def test_read_shows_what_every_line_became_and_writes_nothing(client: FlaskClien
     assert "mystery is no word in a virtual_server block" in page.words
     without, every = page.html.split("<summary>Every line</summary>")
     assert "mystery" in without
-    assert "helo_name" in without
+    assert "helo_name" not in without
     assert "lb_algo" not in without
     assert "lb_algo" in every
+    assert "check_host = lb" in every
     assert agent.text == TUTORIAL
 
 

@@ -52,6 +52,8 @@ def test_another_kind_of_service_takes_every_virtual_server_out_and_so_asks_firs
         ("rsh_command", "ssh", "rsh_command = ssh"),
         ("rsh_command", "rsync", "rsh_command = rsync"),
         ("tcp_timeout", "600", "tcp_timeout = 600"),
+        ("mass_failure_hold", "90", "mass_failure_hold = 90"),
+        ("mass_failure_hold", "2.5", "mass_failure_hold = 2.5"),
         ("tcpfin_timeout", "60", "tcpfin_timeout = 60"),
         ("udp_timeout", "30", "udp_timeout = 30"),
     ],

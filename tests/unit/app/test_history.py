@@ -78,6 +78,13 @@ def test_without_any_it_says_so(client: FlaskClient, agent: FakeAgent) -> None:
     assert "There is no revision to compare." in visit(client, "/history/diff").words
 
 
+def test_one_alone_is_not_compared(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.many_revisions(0)
+    page = visit(client, URL)
+    assert "With a second revision the two can be compared." in page.words
+    assert "COMPARE" not in page.words
+
+
 def test_says_so_when_lvs_cf_is_none_of_them(client: FlaskClient, told: FakeAgent) -> None:
     assert "lvs.cf is none of these" not in visit(client, URL).words
     told.edit_by_hand(THIRD + "nonsense = 1\n")
@@ -220,7 +227,10 @@ def test_going_back_is_shown_first_and_then_done_as_a_new_revision(client: Flask
 
 
 def test_back_from_the_review_writes_nothing(client: FlaskClient, told: FakeAgent) -> None:
-    page = visit(client, "/history/1").press("GO BACK TO IT").press("BACK")
+    review = visit(client, "/history/1").press("GO BACK TO IT")
+    assert "BACK changes nothing." in review.words
+    assert "you typed" not in review.words
+    page = review.press("BACK")
     assert "Revision 1" in page.words
     assert told.text == THIRD
 

@@ -26,6 +26,14 @@ def test_a_lone_director_says_so_and_offers_both_ways(client: FlaskClient, agent
     assert "UNPAIR" not in page
 
 
+def test_directors_that_reach_each_other_without_keys_are_not_said_to_be_cut_off(client: FlaskClient, agent: FakeAgent) -> None:
+    agent.pair()
+    agent.travels("in_step")
+    page = words(client.get(URL).text)
+    assert "there is nothing to pair" in page
+    assert "does not reach" not in page
+
+
 def test_redundancy_leads_here(client: FlaskClient) -> None:
     assert f'href="{URL}"' in client.get("/redundancy").text
 

@@ -125,3 +125,21 @@ def test_direct_routing_says_what_this_virtual_servers_real_servers_need(client:
 @pytest.mark.parametrize("url", [f"{URL}/nobody/edit", f"{URL}/nobody/delete", "/virtual-servers/nobody/real-servers/add"])
 def test_what_is_not_there_is_not_found(client: FlaskClient, url: str) -> None:
     assert visit(client, url).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "line"), [("forward", "tunnel", "forward = tunnel"), ("upper_threshold", "100", "upper_threshold = 100")]
+)
+def test_saves_what_piranha_has_not_as_one_line(client: FlaskClient, agent: FakeAgent, name: str, typed: str, line: str) -> None:
+    visit(client, EDIT).press("ACCEPT", **{name: typed})
+    assert [added.strip() for added in added_lines(TUTORIAL, agent.text)] == [line]
+    visit(client, EDIT).press("ACCEPT", **{name: ""})
+    server = agent.config_now.virtual[0].servers[1]
+    assert (server.forward, server.upper_threshold) == (None, 0)
+
+
+def test_thresholds_that_make_no_sense_are_refused(client: FlaskClient, agent: FakeAgent) -> None:
+    assert "Again Below needs Most Connections." in visit(client, EDIT).press("ACCEPT", lower_threshold="5").words
+    page = visit(client, EDIT).press("ACCEPT", upper_threshold="4", lower_threshold="5")
+    assert "5 is more than Most Connections" in page.words
+    assert agent.text == TUTORIAL

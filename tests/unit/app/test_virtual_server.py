@@ -160,3 +160,28 @@ def test_what_is_not_there_is_not_found(client: FlaskClient) -> None:
 
 def test_the_short_address_leads_to_the_screen(client: FlaskClient) -> None:
     assert client.get("/virtual-servers/http").location == URL
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "line"),
+    [
+        ("quorum", "2", "quorum = 2"),
+        ("hysteresis", "1", "hysteresis = 1"),
+        ("sorry_port", "8080", "sorry_port = 8080"),
+        ("scheduler_flags", "sh-port,sh-fallback", "scheduler_flags = sh-port,sh-fallback"),
+        ("one_packet", "1", "one_packet = 1"),
+        ("pe", "sip", "pe = sip"),
+    ],
+)
+def test_saves_what_piranha_has_not_as_one_line(client: FlaskClient, agent: FakeAgent, name: str, typed: str, line: str) -> None:
+    visit(client, URL).press("ACCEPT", **{name: typed})
+    assert [added.strip() for added in added_lines(TUTORIAL, agent.text)] == [line]
+
+
+def test_ports_to_mark_need_a_mark_and_are_judged(client: FlaskClient, agent: FakeAgent) -> None:
+    assert "Which mark?" in visit(client, URL).press("ACCEPT", mark_ports="80,443/tcp").words
+    page = visit(client, URL).press("ACCEPT", mark_ports="80/http", fwmark="7")
+    assert "Http is no protocol: tcp, udp, sctp." in page.words
+    assert agent.text == TUTORIAL
+    visit(client, URL).press("ACCEPT", mark_ports=" 80,443/tcp  53/udp", fwmark="7")
+    assert {added.strip() for added in added_lines(TUTORIAL, agent.text)} == {"fwmark = 7", 'mark_ports = "80,443/tcp 53/udp"'}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lvsagent.core.brake import Brake
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.core.flapping import GOOD, Record, after_failure
-from lvsagent.core.health import Configure, Finished, HealthMachine, HealthState, Log, Report, Start, TimePassed
+from lvsagent.core.health import Configure, Finished, HealthMachine, HealthState, Log, Release, Report, Start, TimePassed
 from lvsagent.core.weights import SMALLEST, Sides, part_of
 
 OK = Outcome(ok=True, duration_s=0.01)
@@ -330,3 +330,79 @@ def test_only_a_change_of_the_agents_wish_is_worth_a_look() -> None:
     sides.moved.clear()
     sides.want("http/one", 75)
     assert sides.moved == set()
+
+
+# --- released by hand ----------------------------------------------------------------------------------------------------------
+
+
+def flapping() -> Driven:
+    """http/one has failed twice, answers again, and is held down."""
+    driven = Driven(spec(interval_s=1, hold_down_s=300))
+    driven.go(5)
+    for _ in range(2):
+        driven.failing = {"http/one"}
+        driven.go(1)
+        driven.failing = set()
+        driven.go(2)
+    return driven
+
+
+def test_a_server_that_answers_is_back_at_once_when_its_hold_down_is_released() -> None:
+    driven = flapping()
+    assert driven.state() is HealthState.RISING
+    driven.urgent.clear()
+    driven._obey(driven.machine.handle(Release(("http/one", "http/nobody")), driven.now))
+    status = driven.machine.status("http/one")
+    assert status is not None
+    assert (status.state, status.record, driven.urgent) == (HealthState.UP, GOOD, ["http/one"])
+    driven.failing = {"http/one"}  # what it failed before is forgotten: the next failure is a first one
+    driven.go(1)
+    driven.failing = set()
+    driven.go(2)
+    assert driven.state() is HealthState.UP
+
+
+def test_a_server_that_still_fails_stays_out_and_comes_back_with_its_first_good_check() -> None:
+    driven = flapping()
+    driven.failing = {"http/one"}
+    driven.go(2)
+    driven._obey(driven.machine.handle(Release(("http/one",)), driven.now))
+    assert driven.state() is HealthState.DOWN
+    driven.failing = set()
+    driven.go(2)
+    assert driven.state() is HealthState.UP
+
+
+def braked() -> Driven:
+    """All four servers of two services have failed at once and are kept."""
+    driven = Driven(*(spec(f"{service}/{name}") for service in ("a", "b") for name in ("one", "two")), brake_s=600)
+    driven.go(30)
+    driven.failing = {one.key for one in driven.specs}
+    driven.go(30)
+    assert all(driven.state(one.key) is HealthState.FALLING for one in driven.specs)
+    return driven
+
+
+def test_when_the_brake_is_released_what_fails_leaves_and_is_not_kept_again() -> None:
+    driven = braked()
+    driven._obey(driven.machine.handle(Release(tuple(one.key for one in driven.specs), brake=True), driven.now))
+    driven.go(30)
+    assert all(driven.state(one.key) is HealthState.DOWN for one in driven.specs)
+    driven.failing = set()
+    driven.go(30)
+    assert all(driven.state(one.key) is HealthState.UP for one in driven.specs)
+
+
+def test_one_server_leaves_and_the_brake_goes_on_for_the_others() -> None:
+    driven = braked()
+    driven._obey(driven.machine.handle(Release(("a/one",)), driven.now))
+    driven.go(30)
+    assert [one.key for one in driven.specs if driven.state(one.key) is HealthState.DOWN] == ["a/one"]
+
+
+def test_a_server_that_is_not_held_is_left_as_it_is() -> None:
+    driven = Driven(spec())
+    driven.go(30)
+    before = driven.machine.status("http/one")
+    assert driven.machine.handle(Release(("http/one",), brake=True), driven.now) == []
+    assert driven.machine.status("http/one") == before

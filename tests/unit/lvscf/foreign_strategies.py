@@ -7,8 +7,18 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from app.lvscf.foreign.assemble import NEW_GLOBALS, Server, Service
-from app.lvscf.foreign.http import HttpCheck, to_send_expect
-from app.lvscf.model import CheckKind, Config, Forwarding, GlobalSettings, HostDevice, Protocol, RealServer, Scheduler, VirtualServer
+from app.lvscf.model import (
+    CheckKind,
+    Config,
+    DnsRecord,
+    Forwarding,
+    GlobalSettings,
+    HostDevice,
+    Protocol,
+    RealServer,
+    Scheduler,
+    VirtualServer,
+)
 
 V4_SERVERS = [f"10.11.12.{number}" for number in range(20, 40)]
 V6_SERVERS = [f"2001:db8:2::{number}" for number in range(20, 40)]
@@ -16,30 +26,69 @@ MASKS = ["255.255.255.0", "255.255.255.192", "255.255.0.0"]
 
 _words = st.text(st.sampled_from("abcXYZ019-_. /ü"), min_size=1, max_size=10).map(str.strip).filter(bool)
 _paths = st.text(st.sampled_from("abc/._-?=&%19#!{}"), max_size=12).map(lambda text: "/" + text)
-_codes = st.sampled_from([((200, 299),), ((100, 599),), ((200, 200),), ((200, 200), (301, 303)), ((200, 299), (404, 404))])
-_http = st.builds(
-    HttpCheck, _paths, st.sampled_from(["", "www.example.com"]), _codes, st.sampled_from(["", "Test Page", "OK|[Rr]eady", "a{2}[.]b#"])
-)
+_hosts = st.sampled_from([None, "www.example.com", "2001:db8::1"])
+_codes = st.sampled_from(["200-299", "100-599", "200", "200,301-303", "404"])
+_patterns = st.sampled_from([None, "Test Page", "OK|[Rr]eady", "a{2}[.]b#", "^up .*$"])
+_CONNECTED = {CheckKind.CONNECT, CheckKind.HTTP, CheckKind.HTTPS, CheckKind.SMTP, CheckKind.DNS}
+"""Checks that go to a port."""
 _names = st.lists(_words, min_size=6, max_size=6, unique=True)
+
+
+_PING: dict[str, object] = {"check": CheckKind.PING}
+_pages: st.SearchStrategy[dict[str, object]] = st.builds(
+    lambda kind, path, host, status, expect: {
+        "check": kind,
+        "check_path": path,
+        "check_host": host,
+        "check_status": status,
+        "expect": expect,
+        "use_regex": expect is not None,
+    },
+    st.sampled_from([CheckKind.HTTP, CheckKind.HTTPS]),
+    _paths,
+    _hosts,
+    _codes,
+    _patterns,
+)
+_names_asked: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
+    {
+        "check": st.just(CheckKind.DNS),
+        "check_host": st.sampled_from([".", "www.example.com", "_dmarc.example.com"]),
+        "check_record": st.sampled_from([record for record in DnsRecord if record not in {DnsRecord.PTR, DnsRecord.SRV}]),
+    }
+)
+
+
+def _program(command: str) -> dict[str, object]:
+    return {"check": CheckKind.PROGRAM, "send_program": command}
+
+
+@st.composite
+def _checked_at(draw: st.DrawFn, virtual: VirtualServer, network: Forwarding) -> VirtualServer:
+    """Checks that go to another port than the packets: one for all servers, or one for each that does not translate."""
+    if virtual.check not in _CONNECTED:
+        return virtual
+    if draw(st.booleans()):
+        return replace(virtual, check_port=9000)
+    servers = tuple(
+        server if (server.forward or network) is Forwarding.NAT else replace(server, port=9100 + number, effective_port=9100 + number)
+        for number, server in enumerate(virtual.servers)
+    )
+    # of servers that all have the same port to check it cannot be told whose it is
+    return replace(virtual, servers=servers) if len({server.port for server in servers}) > 1 else virtual
 
 
 def _checks(protocol: Protocol) -> st.SearchStrategy[dict[str, object]]:
     """What can be checked, and is said the same way in both languages."""
     if protocol is Protocol.UDP:
-        spoken = {"send": "who\\r\\n", "expect": "number*"}
-        return st.sampled_from([{}, spoken, {"send_program": "/usr/libexec/check-udp %h %p"}, {"check": CheckKind.PING}])
+        spoken = {"check": CheckKind.UDP, "send": "who\\r\\n", "expect": "number*"}
+        heard = {"check": CheckKind.UDP, "expect": "number*"}
+        return st.one_of(st.sampled_from([{}, spoken, heard, _program("/usr/libexec/check-udp %h %p"), _PING]), _names_asked)
     if protocol is Protocol.SCTP:
-        return st.sampled_from([{}, {"send_program": "/usr/libexec/check %h"}])
-    tls = {"check": CheckKind.HTTPS, "check_path": "/login", "check_host": "www.example.com", "check_status": "200,301-302"}
-    fixed = [
-        {"check": CheckKind.CONNECT},
-        {"send_program": "/usr/bin/check -H %h -p %p"},
-        {"expect": "220"},
-        {"check": CheckKind.PING},
-        tls,
-    ]
-    requests = _http.map(to_send_expect).filter(lambda found: found is not None and len(str(found["expect"])) < 255)
-    return st.one_of(st.sampled_from(fixed), requests)
+        return st.sampled_from([{}, _program("/usr/libexec/check %h"), _PING])
+    mail = st.fixed_dictionaries({"check": st.just(CheckKind.SMTP), "check_host": _hosts})
+    fixed = [{"check": CheckKind.CONNECT}, _program("/usr/bin/check -H %h -p %p"), _PING]
+    return st.one_of(st.sampled_from(fixed), _pages, mail, _names_asked)
 
 
 @st.composite
@@ -95,8 +144,9 @@ def _virtual(draw: st.DrawFn, number: int, network: Forwarding, *, whole: bool) 
     if not whole:
         return made
     values = draw(_checks(protocol))
+    checked = replace(made, **values)  # type: ignore[arg-type]
     return replace(
-        made,
+        draw(_checked_at(checked, network)) if draw(st.booleans()) else checked,
         vip_nmask="ffff:ffff:ffff:ffff::" if ipv6 else draw(st.sampled_from(MASKS)),
         quiesce_server=draw(st.booleans()),
         quorum=min(draw(st.sampled_from([0, 1, 2])), sum(server.weight for server in made.servers)),
@@ -105,7 +155,6 @@ def _virtual(draw: st.DrawFn, number: int, network: Forwarding, *, whole: bool) 
         check_timeout=draw(st.sampled_from([1, 4])) if values else 0,
         fall=draw(st.sampled_from([1, 3])) if values else 0,
         rise=1,
-        **values,  # type: ignore[arg-type]
     )
 
 

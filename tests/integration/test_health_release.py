@@ -1,0 +1,96 @@
+"""A release by hand, through the whole agent: nanny's hold-down and its brake end, the table follows, the events tell who did it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lvsagent.client import AgentRefused
+from lvsagent.wire import RealServerState
+from tests.integration.lvsd_lab import running
+from tests.integration.test_lvsctl import Ctl
+from tests.integration.test_weights_live import say
+from tests.stack import Stack, free_port, running_stack, web_server
+from tests.waiting import until
+
+ONE = "127.0.0.21"
+LVS_CF = """\
+serial_no = 1
+primary = 127.0.0.1
+service = lvs
+network = nat
+GLOBAL
+virtual a {
+     active = 1
+     address = 127.0.0.100 lo:1
+     port = 80
+     check = connect
+     check_interval = 0.1
+     check_timeout = 1
+     rise = 1
+     SERVICE
+     server number1 {
+         address = 127.0.0.21
+         port = WEB
+         active = 1
+     }
+}
+"""
+
+
+@contextlib.contextmanager
+def stack(text: str, port: int) -> Iterator[tuple[Stack, Ctl]]:
+    with running_stack(text.replace("WEB", str(port)), console=False) as found:
+        yield found, Ctl(found.folder.runtime / "agent.sock")
+
+
+def server(found: Stack, virtual: int = 0) -> RealServerState:
+    return found.agent_client.state(servers=True).virtual_servers[virtual].real_servers[0]
+
+
+def test_a_server_that_is_held_down_is_back_in_the_table_at_once() -> None:
+    port = free_port(ONE)
+    text = LVS_CF.replace("GLOBAL", "").replace("SERVICE", "hold_down = 900")
+    with stack(text, port) as (found, ctl):
+        for _ in range(2):
+            with web_server("number1", ONE, port):
+                until(lambda: server(found).state == "up", 15, lambda: str(server(found)))
+            until(lambda: server(found).state == "down", 15, lambda: str(server(found)))
+        with web_server("number1", ONE, port):
+            until(lambda: server(found).state == "rising", 15, lambda: str(server(found)))
+            held = server(found).held
+            assert held is not None
+            assert (held.key, held.kept) == ("a/number1", False)
+            assert ctl("health", "release", "number1") == "a/number1: no longer held down\n"
+            until(lambda: server(found).state == "up", 5, lambda: str(server(found)))
+            assert server(found).weight == 1
+            assert server(found).held is None
+            assert ctl("health", "release", status=1) == "no server is held down or kept in service\n"
+        assert any(
+            event.message == "a/number1: no longer held down" and event.actor for event in found.agent_client.events(limit=20).events
+        )
+
+
+def test_servers_that_the_brake_keeps_leave_when_it_is_released() -> None:
+    port = free_port(ONE)
+    text = LVS_CF.replace("GLOBAL", "mass_failure_hold = 900").replace("SERVICE", "")
+    text += text[text.index("virtual a") :].replace("virtual a", "virtual b").replace("port = 80", "port = 81")
+    with stack(text, port) as (found, ctl):
+        with web_server("number1", ONE, port):
+            until(lambda: [server(found, one).state for one in (0, 1)] == ["up", "up"], 15)
+        until(lambda: all(server(found, one).held for one in (0, 1)), 15, lambda: str(server(found)))
+        assert any(alert.code == "mass-failure" for alert in found.agent_client.state().alerts)
+        done = ctl.json("health", "release")
+        assert done == {"held": [], "kept": ["a/number1", "b/number1"]}
+        until(lambda: [server(found, one).state for one in (0, 1)] == ["down", "down"], 5)
+        assert not any(alert.code == "mass-failure" for alert in found.agent_client.state().alerts)
+
+
+async def test_without_nanny_there_is_nothing_to_release_and_the_reason_is_said(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        say(lab, "rising", held_until=4e9)
+        with pytest.raises(AgentRefused, match="nanny is not running"):
+            await lab.ask(lab.client.release, "http/number1")
