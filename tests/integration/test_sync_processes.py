@@ -177,7 +177,7 @@ def test_a_clock_a_day_off_matters_to_nothing(off_s: float) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_500_pushes_in_a_row_each_arrive_over_one_connection(pair: Both) -> None:
+def test_500_pushes_in_a_row_each_arrive(pair: Both) -> None:
     etag, longest = pair.lefty.client.config().etag, 0.0
     for number in range(2, PUSHES + 2):
         began = time.monotonic()
@@ -187,7 +187,6 @@ def test_500_pushes_in_a_row_each_arrive_over_one_connection(pair: Both) -> None
     print(f"the slowest of {PUSHES} took {longest * 1000:.0f} ms")
     pair.in_step(changed(PUSHES + 1))
     assert pair.righty.client.history().total == PUSHES + 1
-    assert pair.righty.sshd.log.count("Accepted publickey") == 1
 
 
 def test_pairing_again_with_another_key_goes_on_where_it_was(pair: Both) -> None:
