@@ -275,9 +275,10 @@ class LvsCf:
             await self._keep_history()
         else:
             self._in_background(self._director.history.ended(made, refused, done_words(outcome.operations, outcome.before)))
-            comment = f" ({write.comment})" if write.comment else ""
+            told = _line(made.changes)
+            comment = f" ({write.comment})" if write.comment not in told else ""
             how = f"taken from the other director, where it was accepted on {write.revision.node}" if write.revision else "accepted"
-            message = f"lvs.cf {how}, serial {candidate.serial}: {_line(made.changes)}{comment}"
+            message = f"lvs.cf {how}, serial {candidate.serial}: {told}{comment}"
             self._director.events.add("config", "info", message, actor=write.actor)
         return Receipt(
             etag=candidate.file.etag,

@@ -92,6 +92,13 @@ async def test_what_is_put_is_what_is_on_the_disk_in_the_table_and_what_is_got(l
     assert "number1 is new" in event.message
 
 
+async def test_a_comment_that_says_what_changed_is_not_told_twice(lab: Lab) -> None:
+    text = TUTORIAL.replace("weight = 1", "weight = 3", 1).replace("serial_no = 1", "serial_no = 2")
+    await put(lab, text, comment="real server number1 of http: weight 1 → 3")
+    (event, *_) = (await lab.ask(lab.client.events, limit=1)).events
+    assert event.message.count("weight 1 → 3") == 1
+
+
 async def test_bytes_that_are_not_utf_8_line_ends_and_a_missing_last_one_come_back(lab: Lab) -> None:
     text = TUTORIAL.replace("# the tutorial's cluster", "# caf\udce9 \udcff").replace("\n", "\r\n").rstrip()
     await put(lab, text)
