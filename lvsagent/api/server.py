@@ -163,7 +163,7 @@ class ApiServer:
             web.post("/v1/rehearsals", self._post_rehearsal),
             web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
-            *sync_routes(self._service),
+            *sync_routes(self._service, _user),
             web.get("/v1/servers", self._get_servers),
             web.post("/v1/servers", self._post_servers),
             web.get("/v1/pairing", self._get_pairing),

@@ -6,6 +6,7 @@ Owns these routes alone; the server around them checks the caller and turns refu
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
@@ -19,8 +20,8 @@ PEER_AT_ONCE = 4
 """The other director has one conversation and now and then a plan; each request may be large, and is held in memory."""
 
 
-def sync_routes(service: Service) -> list[web.RouteDef]:
-    """The routes, for the server's table."""
+def sync_routes(service: Service, user: Callable[[web.Request], str]) -> list[web.RouteDef]:
+    """The routes, for the server's table.  ``user``: who asks, when they do not say it themselves."""
 
     turns = asyncio.Semaphore(PEER_AT_ONCE)
 
@@ -38,7 +39,7 @@ def sync_routes(service: Service) -> list[web.RouteDef]:
             asked = msgspec.json.decode(await _body(request), type=SyncRequest)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise BadRequest(f"the request cannot be understood: {error}") from error
-        return _json(await service.sync_action(SyncRequest(action=asked.action, actor=asked.actor[:TEXT_LIMIT])))
+        return _json(await service.sync_action(SyncRequest(action=asked.action, actor=(asked.actor or user(request))[:TEXT_LIMIT])))
 
     async def get_conflict(_request: web.Request) -> web.Response:
         return _json(service.conflict())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from app.lvscf import load
 from app.lvscf.model import Protocol
 from lvsagent.api.contract import Write
 from lvsagent.api.sync_routes import PEER_AT_ONCE
-from lvsagent.client import AgentRefused
+from lvsagent.client import AgentClient, AgentRefused
 from lvsagent.core.table import AddServer, AddService, DeleteService, Family, Server, ServerKey, Service, ServiceKey
 from lvsagent.wire import Receipt
 from tests.integration.sync_lab import PAIR, Both, both, eventually
@@ -199,8 +201,11 @@ async def test_an_edit_by_hand_with_errors_over_there_is_left_and_the_reason_sai
         assert [one.actions for one in info.differences if one.code == "file"] == [["adopt", "restore"]]
         with pytest.raises(AgentRefused, match="cannot be applied"):
             await pair.two.ask(pair.two.client.sync_action, "adopt")
-        await pair.two.ask(pair.two.client.sync_action, "restore")
+        nobody = AgentClient(pair.two.settings.agent_socket)
+        await pair.two.ask(nobody.sync_action, "restore")
         assert pair.two.text() == PAIR
+        told = (await pair.two.ask(pair.two.client.events)).events
+        assert [event.actor for event in told if "restored what runs" in event.message] == [pwd.getpwuid(os.getuid()).pw_name]
 
 
 async def test_a_clock_that_is_a_day_off_matters_to_nothing(tmp_path: Path) -> None:
