@@ -15,7 +15,7 @@ from tests.kernel import cluster as lab
 from tests.kernel import net
 from tests.kernel.agent import Agent, lvs_cf, virtual
 
-pytestmark = pytest.mark.kernel("cluster")
+pytestmark = pytest.mark.kernel("traffic")
 
 until = partial(waiting.until, limit_s=agents.SETTLE_LIMIT_S)
 

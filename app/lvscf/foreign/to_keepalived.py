@@ -189,11 +189,19 @@ def _service(one: Exportable, settings: GlobalSettings, missing: Missing) -> Lin
         yield ""
         yield from (f"    {line}" for line in _server(virtual, server, settings.network, missing))
     yield "}"
+    _say_what_is_missing(one, missing)
+
+
+def _say_what_is_missing(one: Exportable, missing: Missing) -> None:
+    """Of the virtual server itself; its servers and checks say their own."""
+    virtual = one.virtual
     weight = sum(max(server.weight, 0) for server in one.servers)
     if not weight:
         missing.say(f"virtual {virtual.name}: every weight is 0, which keepalived warns of")
     elif virtual.quorum and (virtual.quorum > weight or weight != len(one.servers)):
         missing.say(f"quorum of {virtual.name}: there it is a sum of weights, of which this virtual server has {weight}")
+    if virtual.hysteresis > 0 and virtual.hysteresis >= _quorum(one):
+        missing.say(f"hysteresis of {virtual.name}: it must be smaller than the quorum there")
     if virtual.load_monitor != "none":
         missing.say(f"load_monitor of {virtual.name}: weights that follow the servers' load")
     if virtual.slow_start:
@@ -219,13 +227,18 @@ def _settings(one: Exportable, network: Forwarding) -> Lines:
         yield f"protocol {virtual.protocol.upper()}"
     elif one.ipv6:
         yield "ip_family inet6"
-    weight = sum(max(server.weight, 0) for server in one.servers)
-    if virtual.quorum and weight:
-        yield f"quorum {min(virtual.quorum, weight)}"
-    if virtual.hysteresis > 0:
+    quorum = _quorum(one)
+    if virtual.quorum and quorum:
+        yield f"quorum {quorum}"
+    if 0 < virtual.hysteresis < quorum:
         yield f"hysteresis {virtual.hysteresis}"
     if virtual.quiesce_server:
         yield "inhibit_on_failure"
+
+
+def _quorum(one: Exportable) -> int:
+    """The quorum as keepalived counts it: a sum of weights, so never more than there are."""
+    return min(one.virtual.quorum or 1, sum(max(server.weight, 0) for server in one.servers))
 
 
 def _persistence(virtual: VirtualServer, *, ipv6: bool) -> Lines:

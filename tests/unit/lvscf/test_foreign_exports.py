@@ -74,6 +74,7 @@ def test_the_rules_are_the_table_that_the_agent_plans_while_every_server_is_up(c
         (of(replace(PLAIN, hold_down=30)), "hold_down of shop: a server that fails again and again"),
         (of(mass_failure_hold=60), "mass_failure_hold: servers that fail all at once leave all at once"),
         (of(replace(PLAIN, quorum=3)), "quorum of shop: there it is a sum of weights"),
+        (of(replace(PLAIN, hysteresis=1)), "hysteresis of shop: it must be smaller than the quorum there"),
         (of(deadtime=7, keepalive=2), "deadtime = 7: it is a whole number of advertisements there, 8 seconds"),
         (of(keepalive=60, deadtime=180), "keepalive = 60: VRRP goes from 0.01 to 40.95 seconds"),
         (of(backup_active=True, primary="lb1", backup="lb2"), "primary and backup: they are not both IP addresses"),
