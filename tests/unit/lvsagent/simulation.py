@@ -454,6 +454,7 @@ class World:
         self.promises.network_changed()
         for who, node in enumerate(self.nodes):
             self.wake(who, node.boots)
+            node.changes |= {"redundant": True, "keyed": True}  # what was to be undone later is undone now: one lvs.cf, one key
             self.reconfigure(who)
             self._links(who, whole=True)
             self._children(who, fit=True)
