@@ -432,9 +432,9 @@ class World:
         self.later(self.dice.choice((0.01, 1.0)) * self._some_time(), partial(self.reconfigure, 1 - first))
 
     def reconfigure(self, who: int) -> None:
-        """It takes over what has changed; a process that is stopped does so when it goes on."""
+        """It takes over what has changed; a process that is stopped does so when it goes on, one that is dead when it starts."""
         node = self.nodes[who]
-        if node.paused or not node.changes:
+        if (node.paused and node.machine is not None) or not node.changes:
             return
         words = ", ".join(f"{name} = {value}" for name, value in node.changes.items())
         self.say(who, f"is told: {words}")
