@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from app.lvscf.model import Config, VirtualServer
 from lvsagent.api.contract import BadRequest, Question
-from lvsagent.core.desired import Member, Pool, clean, sorry_is_in
-from lvsagent.core.health import HealthState
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import sorry_is_in
+from lvsagent.core.health_types import HealthState
+from lvsagent.core.pools import Member, Pool
 from lvsagent.core.table import Entry, ServiceKey
 from lvsagent.lvsd.check_alerts import check_alerts
 from lvsagent.lvsd.director import Director
