@@ -211,7 +211,7 @@ def tables(figures: dict[str, object]) -> str:
     lines = [
         "## A whole agent with a large table",
         "",
-        "In one boot of User-Mode Linux with one processor, every real server checked; a standby counts heartbeats (each 0.1 s, two links).",
+        "In one boot of User-Mode Linux with one processor, all real servers checked; a standby counts heartbeats (each 0.1 s, two links).",
         "",
         "![Memory as the table grows](memory.svg)",
         "",
