@@ -130,7 +130,7 @@ class LvsCf:
             if candidate.errors:
                 raise Invalid(candidate.diagnostics)
             if write.dry_run:
-                receipt = await self._preview(candidate, current.etag)
+                receipt = await self._preview(candidate, current.etag, for_somebody=write.origin != "peer")
             else:
                 await self._director.safety.check(candidate, self._director.running, write, self._preview)
                 async with self._director.guard.over(candidate, current, write):
@@ -239,7 +239,8 @@ class LvsCf:
             self.disk = disk
             self._director.events.add("config", "error", disk.reason)
 
-    async def _preview(self, candidate: Configuration, etag: str) -> Receipt:
+    async def _preview(self, candidate: Configuration, etag: str, *, for_somebody: bool = True) -> Receipt:
+        """``for_somebody``: who is shown the plan may come back with it, so it is remembered.  The other director does not."""
         sides = self._director.book.sides_for(candidate.expansion.checks)
         try:
             operations, have = await self._director.keeper.preview(candidate.expansion, sides)
@@ -254,7 +255,7 @@ class LvsCf:
             steps=plan_steps(operations, have, self._director.running, candidate, sides),
             refusals=refusals({}, candidate, self._director.running, self._director.keeper.reason),
             diagnostics=list(candidate.diagnostics),
-            plan=self._director.safety.show(operations, have, self._director.running, candidate),
+            plan=self._director.safety.show(operations, have, self._director.running, candidate) if for_somebody else "",
             takes_out=self._director.safety.takes_out(self._director.running, candidate),
         )
 
