@@ -18,12 +18,7 @@ from lvsagent.wire import Alert
 def alerts(director: Director) -> Iterator[Alert]:
     """What somebody should look at now, the two directors and lvs.cf first."""
     yield from redundancy_alerts(director.running.config.globals, director.identity, director.pulse.state)
-    if director.sync.state in ("diverged", "refused"):
-        yield Alert(severity="error", code=director.sync.state, message=director.sync.words())
-    if director.disk.reason:
-        severity = "error" if director.disk.exists else "warning"
-        code = "config-errors" if director.disk.exists else "config-missing"
-        yield Alert(severity=severity, code=code, message=director.disk.reason)
+    yield from _lvs_cf_alerts(director)
     if director.keeper.reason:
         yield Alert(severity="error", code="data-plane", message=f"the data plane is not available: {director.keeper.reason}")
     for info in refusals(director.keeper.failures, None, director.running, ""):
@@ -43,6 +38,17 @@ def alerts(director: Director) -> Iterator[Alert]:
         yield Alert(severity="error", code="history", message=director.history.problem)
     if director.events.problem:
         yield Alert(severity="warning", code="events", message=director.events.problem)
+
+
+def _lvs_cf_alerts(director: Director) -> Iterator[Alert]:
+    if director.sync.state in ("diverged", "refused"):
+        yield Alert(severity="error", code=director.sync.state, message=director.sync.words())
+    if director.disk.reason:
+        severity = "error" if director.disk.exists else "warning"
+        code = "config-errors" if director.disk.exists else "config-missing"
+        yield Alert(severity=severity, code=code, message=director.disk.reason)
+    if words := director.lvs_cf.unfinished.words():
+        yield Alert(severity="warning", code="config-unfinished", message=words)
 
 
 def _neighbour_alerts(director: Director) -> Iterator[Alert]:

@@ -24,6 +24,7 @@ from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_c
 from lvsagent.lvsd.history import UNREADABLE, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome
 from lvsagent.lvsd.receipts import done_words, plan_steps, refusals
+from lvsagent.lvsd.unfinished import Unfinished
 from lvsagent.ports import AdapterError, ConfigFile
 from lvsagent.wire import Receipt
 
@@ -57,6 +58,7 @@ class LvsCf:
         self.disk = OnDisk("", exists=False)
         self.being_written: Callable[[], bool] = lambda: False
         """Whether somebody has not done writing it: half of it may be without errors, and is not what anybody meant."""
+        self.unfinished = Unfinished(files.path, director.clock, director.events)
         self._director = director
         self._stamp: Stamp | None = None
         self._writing = asyncio.Lock()
@@ -146,7 +148,9 @@ class LvsCf:
         """
         async with self._writing:
             stamp = self.files.stamp()
-            if not again and (stamp == self._stamp or self.being_written()):
+            unfinished = stamp != self._stamp and self.being_written()
+            self.unfinished.look(unfinished=unfinished and not again)
+            if not again and (stamp == self._stamp or unfinished):
                 return
             self._stamp = stamp
             try:
