@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lvsagent.core.desired import Expansion, Member, Pool, clean
+from lvsagent.core.clean_text import clean
+from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.table import ServerKey, ServiceKey
 
 LEAST = 2

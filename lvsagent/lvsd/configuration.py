@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.lvscf import Config, Diagnostic, Document, ServiceKind, Severity, load
-from lvsagent.core.desired import Expansion, clean, expand, host_names
+from lvsagent.core.clean_text import clean
+from lvsagent.core.expansion import expand, host_names
+from lvsagent.core.pools import Expansion
 from lvsagent.core.table import ServerKey, ServiceKey
 from lvsagent.garbage import uncollected
 from lvsagent.lvsd.names import Names

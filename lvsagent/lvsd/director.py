@@ -17,8 +17,9 @@ from lvsagent.adapters.mark_rules import KernelMarks
 from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Write
-from lvsagent.core.desired import FOS_KEY, host_names
+from lvsagent.core.expansion import host_names
 from lvsagent.core.identity import BACKUP, PRIMARY, identify, redundancy_wanted
+from lvsagent.core.pools import FOS_KEY
 from lvsagent.core.root_commands import permitted
 from lvsagent.garbage import settled
 from lvsagent.lvsd.configuration import Configuration, nothing

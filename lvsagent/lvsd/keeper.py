@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from app.lvscf.model import Protocol
-from lvsagent.core.desired import Expansion, decide, decide_all
+from lvsagent.core.desired import decide, decide_all
 from lvsagent.core.plan import applied, plan, plan_timeouts, service_of
+from lvsagent.core.pools import Expansion
 from lvsagent.core.table import (
     AddServer,
     DeleteServer,

@@ -19,7 +19,7 @@ import msgspec
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import SystemFiles, replace_file
 from lvsagent.api.contract import BadRequest, NotFound, Unavailable
-from lvsagent.core.desired import Member, Pool, clean
+from lvsagent.core.clean_text import clean
 from lvsagent.core.identity import ACTIVE
 from lvsagent.core.overrides import (
     LARGEST_COUNTER,
@@ -43,6 +43,7 @@ from lvsagent.core.overrides import (
     of_server,
     why_not,
 )
+from lvsagent.core.pools import Member, Pool
 from lvsagent.core.table import NO_COUNTERS
 from lvsagent.lvsd.configuration import Configuration
 from lvsagent.lvsd.event_log import EventLog
