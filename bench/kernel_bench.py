@@ -26,7 +26,8 @@ from bench.lvscf_bench import REAL, VIRTUAL, make_file, with_one_weight
 from lvsagent.adapters.clock import SystemClock
 from lvsagent.adapters.ipvs_kernel import KernelIpvs, resolve
 from lvsagent.adapters.netlink import ACK, NETLINK_GENERIC, REQUEST, NetlinkSocket
-from lvsagent.core.desired import decide_all, expand
+from lvsagent.core.desired import decide_all
+from lvsagent.core.expansion import expand
 from lvsagent.core.table import AddServer, AddService, Family, Operation, Refusal, Server, ServerKey, Service, ServiceKey, Table
 from lvsagent.core.weights import Sides
 from lvsagent.garbage import settled

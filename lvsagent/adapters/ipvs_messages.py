@@ -59,9 +59,15 @@ _FORWARDINGS = {number: forwarding for forwarding, number in _METHODS.items()} |
 
 _U16, _PORT, _U32, _U64 = struct.Struct("=H"), struct.Struct("!H"), struct.Struct("=I"), struct.Struct("=Q")
 _DEST_KEY = struct.Struct("=HHHH16sHH2s2xHHH2x")
-_DEST_WHOLE = struct.Struct("=HHHH16sHHH2xHHH2xHHIHHiHHIHHI")
-_pack_server = _DEST_WHOLE.pack
-_BEFORE_ADDRESS = (_DEST_WHOLE.size, _DEST, 20, _DEST_ADDR)
+_DEST_WHOLE = struct.Struct("=II16sIH2xIH2xIIIiIIII")
+_DEST_HEADS = tuple(
+    _U32.unpack(struct.pack("=HH", size, kind))[0]
+    for size, kind in [
+        *((_DEST_WHOLE.size, _DEST), (20, _DEST_ADDR), (6, _DEST_PORT), (6, _DEST_FAMILY)),
+        *((8, kind) for kind in (_DEST_METHOD, _DEST_WEIGHT, _DEST_UPPER, _DEST_LOWER)),
+    ]
+)
+"""The attributes' headers, length and kind in one number."""
 
 
 def header(command: int) -> bytes:
@@ -139,28 +145,11 @@ def _server_key(key: ServerKey) -> bytes:
 def _server(key: ServerKey, server: Server) -> bytes:
     """A destination attribute with its settings, by the shortest way there is: a table of thousands is made of these."""
     family, address = _address_bytes(key.address)
-    forwarding = server.forwarding
-    return _pack_server(
-        *_BEFORE_ADDRESS,
-        address,
-        6,
-        _DEST_PORT,
-        socket.htons(key.port),
-        6,
-        _DEST_FAMILY,
-        family,
-        8,
-        _DEST_METHOD,
-        0 if forwarding is Forwarding.NAT else _METHODS[forwarding],
-        8,
-        _DEST_WEIGHT,
-        server.weight,
-        8,
-        _DEST_UPPER,
-        server.upper_threshold,
-        8,
-        _DEST_LOWER,
-        server.lower_threshold,
+    method = 0 if server.forwarding is Forwarding.NAT else _METHODS[server.forwarding]
+    whole, place, port, kind, forwarding, weight, upper, lower = _DEST_HEADS
+    key_values = (whole, place, address, port, socket.htons(key.port), kind, family)
+    return _DEST_WHOLE.pack(
+        *key_values, forwarding, method, weight, server.weight, upper, server.upper_threshold, lower, server.lower_threshold
     )
 
 
