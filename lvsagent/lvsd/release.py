@@ -10,7 +10,7 @@ from collections.abc import Callable
 from lvsagent.api.contract import NotFound
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import HealthBook
-from lvsagent.lvsd.neighbours import Nanny
+from lvsagent.lvsd.nannies import Nannies
 from lvsagent.wire import CheckInfo, Held, Released, ReleaseRequest
 
 NAMED = 3
@@ -23,7 +23,7 @@ def held(info: CheckInfo, now: float) -> Held | None:
     return Held(key=info.key, until=info.held_until, kept=False) if info.held_until > now else None
 
 
-def release(request: ReleaseRequest, book: HealthBook, nanny: Nanny, events: EventLog, wall: Callable[[], float]) -> Released:
+def release(request: ReleaseRequest, book: HealthBook, nanny: Nannies, events: EventLog, wall: Callable[[], float]) -> Released:
     """Let go of them.  Raises NotFound for a check that is not there, Unavailable without nanny."""
     if request.key and book.info(request.key) is None:
         raise NotFound(f"there is no check {request.key}")
