@@ -95,6 +95,19 @@ def of_host(address: str) -> str:
     return f"{HOST}:{address}"
 
 
+def lets_in(before: Override | None, after: Override | None) -> bool:
+    """Whether a server that served nobody may serve again, as its check says and with a weight that may grow.
+
+    One whose drain is taken back while it still has connections has never stopped.
+    """
+    gone = before is not None and (
+        before.action is Action.DOWN
+        or (before.action is Action.DRAIN and before.phase in {Phase.DRAINED, Phase.CUT})
+        or (before.action is Action.WEIGHT and not before.weight)
+    )
+    return gone and (after is None or (after.action is Action.WEIGHT and after.weight > 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """The decisions in force, for the table."""

@@ -33,12 +33,14 @@ from lvsagent.core.overrides import (
     Gone,
     Heard,
     Look,
+    Orders,
     Override,
     Overrides,
     Phase,
     Tell,
     Then,
     estimate_s,
+    lets_in,
     of_host,
     of_server,
     why_not,
@@ -169,13 +171,25 @@ class OverrideKeeper:
                     director.events.add("server", severity, message, actor=actor)
         if not moved:
             return
-        orders = director.book.sides.orders = self._machine.orders
+        before, orders = director.book.sides.orders, self._machine.orders
+        director.book.sides.orders = orders
         self._samples = {target: samples for target, samples in self._samples.items() if target in orders.by_target}
-        director.keeper.touch(pool.key for pool, member in self._members() if moved & _targets(member))
+        concerned = [(pool, member) for pool, member in self._members() if moved & _targets(member)]
+        director.keeper.touch(pool.key for pool, _member in concerned)
+        self._let_in((member for _pool, member in concerned), before)
         if mirror:
             director.sync.tell()
         if settle:
             await director.settle()
+
+    def _let_in(self, members: Iterable[Member], before: Orders) -> None:
+        """Those that may serve again start slowly, since when it was decided: the other director may have been told only now."""
+        book, now = self._director.book, self._director.clock.wall()
+        decided_at = {one.target: one.at for one in self._machine.all}
+        for member in members:
+            check, address = member.check, member.key.address
+            if lets_in(before.of(check, address), book.sides.orders.of(check, address)):
+                book.let_in(check, now - max(decided_at.get(target, 0.0) for target in _targets(member)))
 
     # --- what is shown ---------------------------------------------------------------------------------------------------------
 
