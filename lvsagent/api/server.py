@@ -246,7 +246,7 @@ class ApiServer:
 
     async def _post_release(self, request: web.Request) -> web.Response:
         asked = await _decoded(request, ReleaseRequest)
-        return _json(200, self._service.release(ReleaseRequest(key=asked.key, actor=(asked.actor or _user(request))[:TEXT_LIMIT])))
+        return _json(200, await self._service.release(ReleaseRequest(key=asked.key, actor=(asked.actor or _user(request))[:TEXT_LIMIT])))
 
     async def _post_trial(self, request: web.Request) -> web.Response:
         return _json(200, await self._service.trial(await _decoded(request, TrialRequest)))
