@@ -205,8 +205,11 @@ def why_not(event: Decide, now: float) -> str:
     objections = (
         (event.action is Action.WEIGHT and not 0 <= event.weight <= LARGEST_WEIGHT, f"a weight is 0 to {LARGEST_WEIGHT}"),
         (not 0 <= event.deadline_s <= LONGEST_S, "a deadline is at most a year away"),
-        (bool(event.deadline_s) and event.action is not Action.DRAIN, "only a drain has a deadline"),
-        (event.then is not Then.WAIT and not event.deadline_s, f"{event.then} is what happens at a deadline, and there is none"),
+        (bool(event.deadline_s) and event.action is not Action.DRAIN, "only a drain has a deadline; anything may have a time of return"),
+        (
+            event.then is not Then.WAIT and not event.deadline_s,
+            f"{event.then} is what happens at a deadline, and there is none: give it one",
+        ),
         (event.return_at != 0 and event.action is Action.AUTO, "what is taken back needs no time of return"),
         (
             event.return_at != 0 and not now < event.return_at <= now + LONGEST_S,

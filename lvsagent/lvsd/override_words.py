@@ -12,8 +12,11 @@ STATES = {Phase.DRAINED: "drained", Phase.CUT: "cut"}
 AT_DEADLINE = {"wait": "waits on", "cut": "is cut", "ask": "asks"}
 
 
-def override_info(one: Override, counted: tuple[int, int], guess_s: float | None) -> OverrideInfo:
-    """The wire's form.  ``counted``: connections and templates left; ``guess_s`` until nothing is."""
+NOT_COUNTED = "the active director counts what is left"
+
+
+def override_info(one: Override, counted: tuple[int, int] | None, guess_s: float | None) -> OverrideInfo:
+    """The wire's form.  ``counted``: connections and templates left, ``None``: not known here; ``guess_s`` until nothing is."""
     kind, _, rest = one.target.partition(":")
     virtual, _, server = rest.partition("/") if kind != HOST else ("", "", "")
     drains = one.action is Action.DRAIN
@@ -30,10 +33,11 @@ def override_info(one: Override, counted: tuple[int, int], guess_s: float | None
         then=one.then.value,
         return_at=one.return_at,
         phase=one.phase.value if drains else "",
-        left=counted[0],
-        templates=counted[1],
+        left=counted[0] if counted else 0,
+        templates=counted[1] if counted else 0,
         empty_in_s=guess_s if drains and one.phase not in STATES else None,
         words=_words(one, counted, guess_s),
+        counted=counted is not None,
     )
 
 
@@ -49,7 +53,7 @@ def shown_state(order: OverrideInfo, health: str) -> str:
     return f"forced {order.action}" if order.action in {"up", "down"} else health
 
 
-def _words(one: Override, counted: tuple[int, int], guess_s: float | None) -> str:
+def _words(one: Override, counted: tuple[int, int] | None, guess_s: float | None) -> str:
     who = f" by {one.actor}" if one.actor else ""
     whole = " (the whole host)" if one.target.startswith(HOST) else ""
     said = f"weight {one.weight} given" if one.action is Action.WEIGHT else SAID[one.action]
@@ -61,11 +65,11 @@ def _words(one: Override, counted: tuple[int, int], guess_s: float | None) -> st
     return "; ".join(parts)
 
 
-def _drain_words(one: Override, counted: tuple[int, int], guess_s: float | None) -> list[str]:
+def _drain_words(one: Override, counted: tuple[int, int] | None, guess_s: float | None) -> list[str]:
     if one.phase is Phase.CUT:
         return ["taken out of the table"]
-    left, templates = counted
-    parts = [left_words(left)]
+    left, templates = counted or (0, 0)
+    parts = [left_words(left) if counted or one.phase is Phase.DRAINED else NOT_COUNTED]
     if templates:
         parts.append(f"{templates} persistence templates left" if templates > 1 else "1 persistence template left")
     if guess_s and one.phase is not Phase.DRAINED:

@@ -19,7 +19,7 @@ import msgspec
 from app.lvscf import ip_of
 from lvsagent.adapters.config_files import SystemFiles, replace_file
 from lvsagent.api.contract import BadRequest, NotFound, Unavailable
-from lvsagent.core.desired import Member, Pool, clean
+from lvsagent.core.desired import Member, Pool, clean, standing
 from lvsagent.core.identity import ACTIVE
 from lvsagent.core.overrides import (
     LARGEST_COUNTER,
@@ -53,6 +53,7 @@ from lvsagent.lvsd.keeper import TableKeeper
 from lvsagent.lvsd.names import Names
 from lvsagent.lvsd.neighbours import Pulse
 from lvsagent.lvsd.override_words import left_words, override_info
+from lvsagent.lvsd.quorums import QuorumWatch
 from lvsagent.lvsd.sync import Sync
 from lvsagent.ports import AdapterError, Clock
 from lvsagent.wire import Alert, OverrideInfo, OverrideRequest, OverridesInfo
@@ -61,6 +62,7 @@ from lvsagent.wire.overrides import MOST_OVERRIDES, KeptOverride
 ANSWERS = {"wait": Then.WAIT, "cut": Then.CUT}
 SAMPLES = 60
 LONGEST_TEXT = 1000
+NOBODY = "no real server takes new connections: nobody answers"
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Decided(Protocol):
     book: HealthBook
     keeper: TableKeeper
     pulse: Pulse
+    quorums: QuorumWatch
     sync: Sync
     names: Names
     running: Configuration
@@ -117,13 +120,15 @@ class OverrideKeeper:
                 self._machine = Overrides(self._director.node, before)
                 raise Unavailable(f"{error}; nothing was decided") from error
             await self._carry_out(commands)
-        return self.infos()
+        await self._director.keeper.look()  # whoever reads the answer may switch the server off
+        self._count()
+        warnings = list(self._warnings(event)) if isinstance(event, Decide) else []
+        return msgspec.structs.replace(self.infos(), warnings=warnings)
 
     async def look(self) -> None:
         """One look at what the drained have left, from the table as last read."""
-        director = self._director
         self._count()
-        if director.keeper.info is None or (director.sync.redundant and director.pulse.last_role != ACTIVE):
+        if self._director.keeper.info is None or not self._ours():
             return
         await self._handle(Look({target: sum(counted) for target, counted in self._counted.items()}))
 
@@ -208,12 +213,27 @@ class OverrideKeeper:
         for one in self._machine.orders.by_target.values():
             if one.phase is Phase.ASKING:
                 info = self._info(one)
-                message = f"the deadline of the drain of {one.name} has come with {left_words(info.left)}: wait, cut, or have it back?"
+                left = f" with {left_words(info.left)}" if info.counted else ""
+                message = f"the deadline of the drain of {one.name} has come{left}: wait, cut, or have it back?"
                 yield Alert(severity="warning", code="drain-deadline", message=message, subject=info.virtual)
 
     def _info(self, one: Override) -> OverrideInfo:
         guess = estimate_s(tuple(self._samples.get(one.target, ())))
-        return override_info(one, self._counted.get(one.target, (0, 0)), guess)
+        return override_info(one, self._counted.get(one.target, (0, 0)) if self._ours() else None, guess)
+
+    def _warnings(self, made: Decide) -> Iterator[str]:
+        """The virtual servers that are short of real servers with what was just decided."""
+        if made.action in {Action.AUTO, Action.UP}:
+            return
+        director = self._director
+        for key, pool in {pool.key: pool for pool, member in self._members() if made.target in _targets(member)}.items():
+            up = standing(pool, director.book.sides, director.keeper.have.get(key)).up
+            if words := director.quorums.short(key) or ("" if up else NOBODY):
+                yield f"{clean(pool.name)}: {words}"
+
+    def _ours(self) -> bool:
+        """Whether the connections are this director's: a standby's table has only copies of them."""
+        return not self._director.sync.redundant or self._director.pulse.last_role == ACTIVE
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from app.lvscf.model import Config
 from lvsagent.client import AgentRefused
 from lvsagent.core.overrides import Action, Answer, Decide, Event, Look, Overrides, Then, estimate_s, of_host, of_server, why_not
@@ -18,6 +20,8 @@ class FakeOverrides:
         self._wall = wall
         self._machine = Overrides("lefty")
         self.left: dict[str, tuple[int, int]] = {}
+        self.warnings: list[str] = []
+        """What the next decisions lead to."""
 
     def infos(self) -> OverridesInfo:
         newest = sorted(self._machine.orders.by_target.values(), key=lambda one: (-one.at, -one.counter))
@@ -33,7 +37,7 @@ class FakeOverrides:
         commands = self._machine.handle(event, self._wall())
         if isinstance(event, Answer) and not commands:
             raise AgentRefused("not_found", "nothing is being drained there that could wait or be cut")
-        return self.infos()
+        return replace(self.infos(), warnings=self.warnings)
 
     def look(self) -> None:
         self._machine.handle(Look({target: sum(left) for target, left in self.left.items()}), self._wall())
