@@ -52,7 +52,7 @@ from lvsagent.lvsd.health_book import HealthBook
 from lvsagent.lvsd.keeper import TableKeeper
 from lvsagent.lvsd.names import Names
 from lvsagent.lvsd.neighbours import Pulse
-from lvsagent.lvsd.override_words import left_words, override_info
+from lvsagent.lvsd.override_words import NOTHING, Left, left_words, override_info
 from lvsagent.lvsd.quorums import QuorumWatch
 from lvsagent.lvsd.sync import Sync
 from lvsagent.ports import AdapterError, Clock
@@ -65,9 +65,6 @@ LONGEST_TEXT = 1000
 NOBODY = "no real server takes new connections: nobody answers"
 
 log = logging.getLogger(__name__)
-
-Counted = tuple[int, int]
-"""Connections (active and inactive), and persistence templates."""
 
 
 class Decided(Protocol):
@@ -98,7 +95,7 @@ class OverrideKeeper:
         self._unkept = False
         self._named: frozenset[str] | None = None
         self._samples: dict[str, deque[tuple[float, int]]] = {}
-        self._counted: dict[str, Counted] = {}
+        self._counted: dict[str, Left] = {}
         self._machine = Overrides(director.node, self._load())
         director.book.sides.orders = self._machine.orders
         if self._machine.all:
@@ -213,13 +210,13 @@ class OverrideKeeper:
         for one in self._machine.orders.by_target.values():
             if one.phase is Phase.ASKING:
                 info = self._info(one)
-                left = f" with {left_words(info.left)}" if info.counted else ""
+                left = f" with {left_words(info.left, info.active)}" if info.counted else ""
                 message = f"the deadline of the drain of {one.name} has come{left}: wait, cut, or have it back?"
                 yield Alert(severity="warning", code="drain-deadline", message=message, subject=info.virtual)
 
     def _info(self, one: Override) -> OverrideInfo:
         guess = estimate_s(tuple(self._samples.get(one.target, ())))
-        return override_info(one, self._counted.get(one.target, (0, 0)) if self._ours() else None, guess)
+        return override_info(one, self._counted.get(one.target, NOTHING) if self._ours() else None, guess)
 
     def _warnings(self, made: Decide) -> Iterator[str]:
         """The virtual servers that are short of real servers with what was just decided."""
@@ -293,13 +290,15 @@ class OverrideKeeper:
     def _count(self) -> None:
         """What each target has left; one that is in no virtual server of the table as read has nothing, and is not counted."""
         orders, have, now = self._machine.orders.by_target, self._director.keeper.have, self._director.clock.now()
-        counted: dict[str, Counted] = {}
+        counted: dict[str, Left] = {}
         for pool, member in self._members() if orders else ():
             entry = have.get(pool.key)
             for target in _targets(member) & orders.keys() if entry is not None else ():
                 counters = entry.server_counters.get(member.key, NO_COUNTERS) if entry is not None else NO_COUNTERS
-                left, templates = counted.get(target, (0, 0))
-                counted[target] = (left + counters.active + counters.inactive, templates + counters.persistent)
+                before = counted.get(target, NOTHING)
+                counted[target] = Left(
+                    before.active + counters.active, before.inactive + counters.inactive, before.templates + counters.persistent
+                )
         self._counted = counted
         for target, found in counted.items():
             self._samples.setdefault(target, deque(maxlen=SAMPLES)).append((now, sum(found)))

@@ -52,7 +52,7 @@ async def test_a_drain_is_in_force_with_the_answer_and_says_who_and_why(tmp_path
         assert row.state == "draining"
         assert row.order is not None
         assert (row.order.left, row.order.templates) == (3, 4)
-        assert row.reason.startswith("drained by tester: new disk; 3 connections left; 4 persistence templates left")
+        assert row.reason.startswith("drained by tester: new disk; 3 connections left, 2 active; 4 persistence templates left")
         events = await lab.ask(lab.client.events)
         said = next(event for event in events.events if "is being drained" in event.message)
         assert (said.message, said.actor) == ("real server number1 of http is being drained: new disk", "tester")

@@ -7,6 +7,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
+from lvsagent.lvsd.override_words import Left
 from lvsagent.wire import CountersInfo, OverrideRequest
 from tests.fakes.agent import NOW, FakeAgent
 from tests.unit.app.browsing import visit
@@ -143,7 +144,7 @@ def test_the_list_has_every_decision_with_its_buttons(client: FlaskClient, agent
     listed = client.get(LIST).text
     assert "number1 of http" in listed
     assert "number2 of http" in listed
-    agent.orders.left["server:http/number1"] = (3, 0)
+    agent.orders.left["server:http/number1"] = Left(3)
     clock.now += 61
     agent.orders.look()
     page = visit(client, LIST)
