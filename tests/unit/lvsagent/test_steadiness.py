@@ -382,6 +382,70 @@ def test_a_server_that_fails_meanwhile_starts_from_the_beginning() -> None:
     assert sides.share("http/one") == SMALLEST
 
 
+def test_a_slow_start_goes_on_after_a_restart_where_it_would_be_by_then() -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100)
+    sides.advance(5000)
+    assert sides.unkept
+    after = Sides()
+    after.resume_slowly("http/one", 100, sides.began("http/one"))
+    after.advance(5040)
+    assert after.share("http/one") == 0.4
+    after.advance(5100)
+    assert (after.share("http/one"), after.began("http/one"), after.unkept) == (1.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("began", "length_s", "share"),
+    [
+        (None, 100, 1.0),  # there was none
+        (900, 100, 1.0),  # it has ended meanwhile
+        (960, 0, 1.0),  # lvs.cf does not want it any more
+        (960, 400, 0.1),  # lvs.cf wants a longer one
+        (1001, 100, 1.0),  # of another clock: the host was started anew, or somebody has written the file
+        (1e12, 100, 1.0),
+    ],
+)
+def test_no_kept_slow_start_lasts_for_ever(began: float | None, length_s: float, share: float) -> None:
+    sides = Sides()
+    sides.resume_slowly("http/one", length_s, began)
+    sides.advance(1000)
+    assert sides.share("http/one") == share
+
+
+@given(st.floats(0.1, 86400), st.floats(-1e6, 1e6), st.lists(st.floats(0, 1e5), max_size=20))
+def test_a_slow_start_only_grows_and_ends_in_its_time(length_s: float, ago_s: float, pauses: list[float]) -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", length_s, ago_s)
+    shares, now = [], 1e6
+    for pause in (0.0, *pauses, length_s + 0.001):
+        now += pause
+        sides.advance(now)
+        shares.append(sides.share("http/one"))
+    assert shares == sorted(shares)
+    assert shares[0] >= SMALLEST
+    assert shares[-1] == 1.0
+
+
+def test_a_slow_start_that_is_heard_of_later_began_when_it_began() -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100, ago_s=30)
+    sides.advance(5000)
+    assert sides.share("http/one") == 0.3
+
+
+@pytest.mark.parametrize(("length_s", "share"), [(200, 0.25), (60, 50 / 60), (50, 1.0), (0, 1.0)])
+def test_another_length_counts_from_the_beginning(length_s: float, share: float) -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100)
+    sides.advance(0)
+    sides.stretch("http/one", length_s)
+    sides.stretch("http/two", length_s)
+    sides.advance(50)
+    assert sides.share("http/one") == pytest.approx(share)
+    assert sides.began("http/two") is None
+
+
 def test_an_agents_wish_and_a_slow_start_both_count() -> None:
     sides = Sides()
     sides.want("http/one", 50)
