@@ -96,7 +96,7 @@ def remembered(spec: CheckSpec, known: Known, now: float) -> CheckStatus:
     return CheckStatus(
         spec,
         state,
-        now,
+        now - known.for_s,
         reason="" if state is HealthState.UNKNOWN else "as before the restart",
         successes=known.successes if state in (HealthState.UP, HealthState.RISING) else 0,
         failures=known.failures if state in (HealthState.DOWN, HealthState.FALLING) else 0,

@@ -32,6 +32,7 @@ class Nannies:
         self, settings: AgentSettings, clock: Clock, events: EventLog, book: HealthBook, on_report: Callable[[list[CheckInfo]], None]
     ) -> None:
         self._book = book
+        self._clock = clock
         self._on_report = on_report
         self._brake = MassFailure(book, clock, events)
         self.memory = HealthMemory(settings.state_dir / "hold-downs.json", clock)
@@ -118,7 +119,8 @@ class Nannies:
             relapses = self.memory.relapses(spec)
             if state or relapses.count:
                 counts = (info.successes, info.failures) if info is not None else (0, 0)
-                yield spec.key, Known(state, *counts, relapses)
+                for_s = max(0.0, self._clock.wall() - info.since) if state and info is not None and info.since else 0.0
+                yield spec.key, Known(state, *counts, relapses, for_s)
 
     def _heard(self, report: NannyReport) -> None:
         self.memory.note(report, self._book)

@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -275,10 +277,15 @@ async def test_test_now_is_made_by_those_who_are_there_and_explain_asks_whose_it
         assert {result.reason for result in one.results} == {"nanny"}
 
 
+def timeless(known: Known) -> Known:
+    """Without how long ago."""
+    return replace(known, for_s=0.0)
+
+
 async def test_a_nanny_goes_on_from_what_the_last_one_said(tmp_path: Path) -> None:
     async with two(tmp_path, lvs_cf(8080, inside="hold_down = 30")) as found:
         up, falling, held = sorted(found.first.keys())[:3]
-        await found.say(found.first, "up", up, successes=7)
+        await found.say(found.first, "up", up, successes=7, since=time.time() - 3600)
         await found.say(found.first, "falling", falling, failures=2)
         found.first.say("rising", held, relapses={held: Relapses(3, held_s=120)}, successes=1)
         await found.until(lambda: found.side(held) is False)
@@ -287,7 +294,9 @@ async def test_a_nanny_goes_on_from_what_the_last_one_said(tmp_path: Path) -> No
         assert found.side(up) is True  # what was known holds while it is away
         await found.start(found.first)
         known = found.first.configure.known
-        assert (known[up], known[falling]) == (Known("up", 7, 0), Known("falling", 0, 2))
+        assert timeless(known[up]) == Known("up", 7, 0)
+        assert known[up].for_s == pytest.approx(3600, abs=20)
+        assert timeless(known[falling]) == Known("falling", 0, 2)
         assert (known[held].state, known[held].successes, known[held].relapses.count) == ("rising", 1, 3)
         assert 110 < known[held].relapses.held_s <= 120
         assert set(known) == {up, falling, held}
