@@ -64,7 +64,7 @@ def judged(status: CheckStatus, outcome: Outcome, now: float) -> CheckStatus:
         share_percent=outcome.share_percent if outcome.ok else status.share_percent,
         up_since=now if state in IN_SERVICE and status.state not in IN_SERVICE else status.up_since,
         record=record,
-        kept_until=0.0 if outcome.ok else status.kept_until,
+        kept_until=0.0 if outcome.ok or state is HealthState.DOWN else status.kept_until,
     )
 
 

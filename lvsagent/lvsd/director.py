@@ -156,6 +156,7 @@ class Director:
             await self.marks.withdraw()
             await self.keeper.withdraw()
             self.book.discard()
+            self.nanny.discard()
         else:
             self.book.save()
         await self.nanny.remember(self.lvs_cf.in_file_thread)

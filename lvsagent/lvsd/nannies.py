@@ -34,7 +34,7 @@ class Nannies:
         self._book = book
         self._clock = clock
         self._on_report = on_report
-        self._brake = MassFailure(book, clock, events)
+        self._brake = MassFailure(book, clock, events, settings.runtime_dir / "brake.json")
         self.memory = HealthMemory(settings.state_dir / "hold-downs.json", clock)
         self._checks: Sequence[CheckSpec] | None = None
         self._shares: list[list[CheckSpec]] = []
@@ -102,6 +102,10 @@ class Nannies:
         if data := self.memory.to_write(self._book.specs):
             await in_file_thread(self.memory.write, data)
 
+    def discard(self) -> None:
+        """A planned stop: a mass failure is over, since nobody is in service any more."""
+        self._brake.discard()
+
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
     def _nanny(self, settings: AgentSettings, place: int, name: str) -> Nanny:
@@ -127,7 +131,7 @@ class Nannies:
         infos, keep = self._brake.judge(report.checks)
         for nanny, share in zip(self._all, self._by_nanny(keep), strict=True):
             if keep:
-                nanny.channel.send(NannyKeep(keys=share, for_s=self._brake.left_s() or 0.0))
+                nanny.channel.send(NannyKeep(keys=share, for_s=self._brake.left_s()))
         self._on_report(infos)
 
     def _by_nanny(self, keys: Iterable[str]) -> list[list[str]]:
