@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lvsagent.core.health import CheckSpec
+from lvsagent.core.check_spec import CheckSpec
 from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 

@@ -17,9 +17,11 @@ from lvsagent.adapters.mark_rules import KernelMarks
 from lvsagent.adapters.pairing_side import addresses_of
 from lvsagent.adapters.revisions_sqlite import SqliteRevisions
 from lvsagent.api.contract import Write
-from lvsagent.core.desired import FOS_KEY, host_names
+from lvsagent.core.expansion import host_names
 from lvsagent.core.identity import BACKUP, PRIMARY, identify, redundancy_wanted
+from lvsagent.core.pools import FOS_KEY
 from lvsagent.core.root_commands import permitted
+from lvsagent.garbage import settled
 from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
@@ -214,6 +216,8 @@ class Director:
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
             self.lvs_cf.keep_applied(configuration.file)
+        if len(expansion.checks) > SAVED_AT_ONCE:
+            settled()
         return outcome
 
     # --- pulse, nanny --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from lvsagent.core.health import CheckSpec, HealthState, describe
+from lvsagent.core.check_spec import CheckSpec, describe
+from lvsagent.core.health_types import HealthState
 from lvsagent.core.weights import Sides
 from lvsagent.wire import CheckInfo
 

@@ -13,7 +13,7 @@ import msgspec
 
 from lvsagent.api.contract import Unavailable
 from lvsagent.channel import ChannelClient
-from lvsagent.core.health import CheckSpec
+from lvsagent.core.check_spec import CheckSpec
 from lvsagent.messages import (
     FromNanny,
     FromPulse,

@@ -10,9 +10,9 @@ import contextlib
 
 from app.lvscf.model import ServiceKind
 from lvsagent.api.contract import BadRequest, Unavailable
-from lvsagent.core.desired import FOS_KEY
 from lvsagent.core.identity import ACTIVE, STANDBY, redundancy_wanted
 from lvsagent.core.operator import ACTIONS, Standing, why_not
+from lvsagent.core.pools import FOS_KEY
 from lvsagent.core.services import ServiceWatch, Watched
 from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog

@@ -13,24 +13,9 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from lvsagent.core.check_history import CheckHistory, Result
-from lvsagent.core.health import (
-    Cancel,
-    CheckSpec,
-    CheckStatus,
-    Command,
-    Configure,
-    Event,
-    Finished,
-    HealthMachine,
-    Log,
-    Outcome,
-    Release,
-    Report,
-    Start,
-    TimePassed,
-    describe,
-    escaped,
-)
+from lvsagent.core.check_spec import CheckSpec, Outcome, describe, escaped
+from lvsagent.core.health import HealthMachine
+from lvsagent.core.health_types import Cancel, CheckStatus, Command, Configure, Event, Finished, Log, Release, Report, Start, TimePassed
 from lvsagent.messages import (
     NannyExplain,
     NannyExplained,

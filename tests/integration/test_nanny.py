@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lvsagent.channel import ChannelClient
-from lvsagent.core.health import CheckSpec, Method
+from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.messages import FromNanny, NannyConfigure, NannyReport, NannyTrial, NannyTrialDone
 from lvsagent.wire import CheckInfo
 

@@ -15,7 +15,7 @@ from lvsagent.adapters.checks.programs import ProgramRunner
 from lvsagent.adapters.checks.regex_worker import RegexWorker
 from lvsagent.adapters.checks.sockets import check_datagram, check_stream
 from lvsagent.adapters.checks.waiter import Search
-from lvsagent.core.health import CheckSpec, Method, Outcome, describe
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome, describe
 
 
 class Checks:

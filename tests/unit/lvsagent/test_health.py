@@ -9,25 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvsagent.core.health import (
-    Cancel,
-    CheckSpec,
-    Command,
-    Configure,
-    Finished,
-    HealthMachine,
-    HealthState,
-    Log,
-    Method,
-    Outcome,
-    Report,
-    Start,
-    TimePassed,
-    describe,
-    escaped,
-    settle,
-    shown,
-)
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome, describe, escaped, shown
+from lvsagent.core.health import HealthMachine
+from lvsagent.core.health_types import Cancel, Command, Configure, Finished, HealthState, Log, Report, Start, TimePassed
+from lvsagent.core.health_verdict import settle
 from lvsagent.core.schedule import Schedule, first_start
 
 GOOD = Outcome(ok=True, duration_s=0.01)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.lvscf.model import Protocol
-from lvsagent.core.health import CheckSpec, Method
+from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.core.table import Counters, Entry, Family, Server, ServerKey, Service, ServiceKey
 from lvsagent.lvsd.event_log import FILE_LINES, KEPT, EventLog
 from lvsagent.lvsd.health_book import HealthBook

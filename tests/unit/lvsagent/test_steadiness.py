@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lvsagent.core.brake import Brake
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.core.flapping import GOOD, Record, after_failure
-from lvsagent.core.health import Configure, Finished, HealthMachine, HealthState, Log, Release, Report, Start, TimePassed
+from lvsagent.core.health import HealthMachine
+from lvsagent.core.health_types import Configure, Finished, HealthState, Log, Release, Report, Start, TimePassed
 from lvsagent.core.weights import SMALLEST, Sides, part_of
 
 OK = Outcome(ok=True, duration_s=0.01)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.messages import FromNanny, NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, ToNanny
 from lvsagent.nanny import warden as warden_module
 from lvsagent.nanny.warden import Warden
