@@ -76,6 +76,8 @@ def explanation_text(explanation: Explanation) -> str:
         lines.append(f"warning: {check.warning}")
     if check.share_percent != 100:
         lines.append(f"its agent wants {check.share_percent}% of its weight")
+    if explanation.slow_start:
+        lines.append(f"not its whole weight yet: {explanation.slow_start}")
     head = ("AT", "VERDICT", "TOOK", "CONNECT", "TLS", "FIRST BYTE", "WHY", "CAME BACK")
     rows = [_row(result) for result in explanation.results]
     results = table(head, rows, right=frozenset({2, 3, 4, 5})) if rows else "no results yet\n"

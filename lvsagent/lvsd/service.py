@@ -116,7 +116,8 @@ class LvsdService:
         info = self._director.book.info(key)
         if info is None:
             raise NotFound(f"there is no check {key}")
-        return Explanation(check=info, results=await self._director.nanny.explain(key))
+        climbing = self._director.book.sides.slow_words(key)
+        return Explanation(check=info, results=await self._director.nanny.explain(key), slow_start=climbing)
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Let go of servers that are held down, or kept by the brake."""

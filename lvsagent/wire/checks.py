@@ -39,10 +39,11 @@ class Checks(Wire, frozen=True):
 
 
 class Explanation(Wire, frozen=True):
-    """A check as it stands and its last results, newest first."""
+    """A check as it stands and its last results, newest first.  ``slow_start``: how far the server's slow start has come, in words."""
 
     check: CheckInfo
     results: list[CheckResult]
+    slow_start: str = ""
 
 
 class TrialRequest(Wire, frozen=True):

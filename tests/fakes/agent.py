@@ -172,6 +172,7 @@ class FakeAgent:
     """What the data plane refuses to do with the next accepted change."""
     trials: list[TrialRequest] = field(default_factory=list)
     results: dict[str, list[CheckResult]] = field(default_factory=dict)
+    slow_starts: dict[str, str] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
     holds: list[Held] = field(default_factory=list)
     """Servers that are held down or kept in service, until ``release``."""
@@ -526,7 +527,7 @@ class FakeAgent:
         found = next((check for check in self.checks(per_page=1000).checks if check.key == key), None)
         if found is None:
             raise AgentRefused("not_found", f"there is no check {key}")
-        return Explanation(check=found, results=self.results.get(key, []))
+        return Explanation(check=found, results=self.results.get(key, []), slow_start=self.slow_starts.get(key, ""))
 
     def release(self, key: str = "", *, actor: str = "") -> Released:
         self._reach("release")
