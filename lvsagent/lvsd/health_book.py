@@ -143,9 +143,23 @@ class HealthBook:
         """The checks with something to look after besides being up or down: looking at all of them would take too long for every page."""
         return [self._infos[key] for key in self._notable]
 
-    def known(self) -> dict[str, str]:
-        """What a restarted nanny starts from."""
-        return {key: (HealthState.UP if up else HealthState.DOWN).value for key, up in self.sides.items()}
+    @property
+    def specs(self) -> Mapping[str, CheckSpec]:
+        """The checks of the running configuration."""
+        return self._specs
+
+    def spec(self, key: str) -> CheckSpec | None:
+        """One of them."""
+        return self._specs.get(key)
+
+    def known_state(self, key: str) -> str:
+        """The state that a restarted nanny starts from (``""``: it is not known)."""
+        side, info = self.sides.get(key), self._infos.get(key)
+        if side is None:
+            return ""
+        if info is not None and any(info.state == state and up is side for state, up in SIDES.items()):
+            return info.state
+        return (HealthState.UP if side else HealthState.DOWN).value
 
     def save(self) -> None:
         """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""

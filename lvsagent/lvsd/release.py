@@ -12,7 +12,7 @@ from typing import Protocol
 from lvsagent.api.contract import NotFound
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import HealthBook
-from lvsagent.lvsd.neighbours import Nanny
+from lvsagent.lvsd.nannies import Nannies
 from lvsagent.lvsd.sync import Sync
 from lvsagent.ports import Clock
 from lvsagent.wire import CheckInfo, Held, Released, ReleaseRequest
@@ -24,7 +24,7 @@ class Holding(Protocol):
     """What this needs of the director."""
 
     book: HealthBook
-    nanny: Nanny
+    nanny: Nannies
     events: EventLog
     clock: Clock
     sync: Sync

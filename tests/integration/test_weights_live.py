@@ -88,8 +88,3 @@ async def test_certificates_and_the_brake_are_alerts(tmp_path: Path) -> None:
         alerts = {alert.code: alert for alert in (await lab.ask(lab.client.state)).alerts}
         assert alerts["mass-failure"].severity == "error"
         assert "http/number1 failed at once and is kept in service until" in alerts["mass-failure"].message
-
-
-async def test_nanny_is_told_how_long_the_brake_holds(tmp_path: Path) -> None:
-    async with running(tmp_path, TUTORIAL.replace("network = nat", "network = nat\nmass_failure_hold = 90")) as lab:
-        assert lab.director.nanny._brake_s == 90
