@@ -7,9 +7,9 @@ real servers of one virtual server are in, by their health and by what the data 
 The rules of ``decide``: a server that is up has its weight; one that is down has weight 0 with ``quiesce_server`` and is left out
 without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  What an
 operator has decided goes before: a drained server has weight 0 while it is healthy, one that was cut is out, one that is forced is up or
-down whatever its check says, and another weight takes the place of lvs.cf's.  The sorry server is in when fewer servers than the quorum
-take new connections (Piranha's quorum is one); those that are left then get none, and keep the connections that they have.  Whether a
-quorum is lost is read from the table: the sorry server is in it.
+down whatever its check says, and another weight takes the place of lvs.cf's and of what its host's load makes of that.  The sorry server is
+in when fewer servers than the quorum take new connections (Piranha's quorum is one); those that are left then get none, and keep the
+connections that they have.  Whether a quorum is lost is read from the table: the sorry server is in it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ from lvsagent.core.addresses import Address
 from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.health import CheckSpec, Method
 from lvsagent.core.hosts import family, host_prefix, prefix
+from lvsagent.core.load_plan import LoadSpec, load_spec
 from lvsagent.core.marks import MarkRule, marks_of
-from lvsagent.core.overrides import NO_ORDERS, Action, Override, Phase
+from lvsagent.core.overrides import Action, Override, Phase
 from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Table, Timeouts
-from lvsagent.core.weights import WHOLE, Sides, part_of
+from lvsagent.core.weights import Sides, part_of
 
 NO_TIMEOUTS = Timeouts()
 """lvs.cf leaves them to the kernel."""
+
+NO_SIDES = Sides()
 
 FOS_KEY = "failover service/"
 """Begins the key of the check of a failover service."""
@@ -67,7 +70,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An enabled real server.  ``place`` is its index in the virtual server; not ``checked``: nothing can be, it counts as up."""
+    """An enabled real server.  ``place`` is its index in the virtual server; not ``checked``: nothing can be, it counts as up.
+
+    ``load`` is the key of its host's load (``""``: load_monitor asks for none).
+    """
 
     name: str
     place: int
@@ -75,6 +81,7 @@ class Member:
     key: ServerKey
     server: Server
     checked: bool
+    load: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ class Expansion:
     problems: tuple[Problem, ...] = ()
     resolved: bool = True
     marks: tuple[MarkRule, ...] = ()
+    loads: tuple[LoadSpec, ...] = ()
 
 
 def clean(text: str) -> str:
@@ -173,14 +181,13 @@ def sorry_is_in(pool: Pool, have: Entry | None) -> bool:
 
 def _members(pool: Pool, health: Mapping[str, bool], present: Mapping[ServerKey, Server]) -> tuple[dict[ServerKey, Server], Standing]:
     """The real servers that are in, as if there were no quorum."""
-    share = health.share if isinstance(health, Sides) else _whole
-    orders = health.orders if isinstance(health, Sides) else NO_ORDERS
+    sides = health if isinstance(health, Sides) else NO_SIDES
     servers: dict[ServerKey, Server] = {}
     out: set[ServerKey] = set()
     waiting = 0
     for member in pool.members:
-        now, order = present.get(member.key), orders.of(member.check, member.key.address)
-        weight, up = _ordered(member, order, health.get(member.check) if member.checked else True, share)
+        now, order = present.get(member.key), sides.orders.of(member.check, member.key.address)
+        weight, up = _ordered(member, order, health.get(member.check) if member.checked else True, sides)
         if order is not None and (order.phase is Phase.CUT or (order.action is Action.DOWN and not pool.quiesce)):
             out.add(member.key)
         elif up:
@@ -198,9 +205,9 @@ def _members(pool: Pool, health: Mapping[str, bool], present: Mapping[ServerKey,
     return servers, Standing(sum(server.weight > 0 for server in servers.values()), waiting)
 
 
-def _ordered(member: Member, order: Override | None, up: bool | None, share: Callable[[str], float]) -> tuple[int, bool | None]:
+def _ordered(member: Member, order: Override | None, up: bool | None, sides: Sides) -> tuple[int, bool | None]:
     """A real server's weight while it is in, and whether it is, with what an operator has decided about it."""
-    weight = member.server.weight
+    weight, share = member.server.weight, sides.share(member.check)
     match order.action if order is not None else Action.AUTO:
         case Action.UP:
             return weight, True
@@ -209,12 +216,8 @@ def _ordered(member: Member, order: Override | None, up: bool | None, share: Cal
         case Action.DRAIN:
             return 0, up
         case Action.WEIGHT if order is not None:
-            weight = order.weight
-    return part_of(weight, share(member.check)), up
-
-
-def _whole(_check: str) -> float:
-    return WHOLE
+            return part_of(order.weight, share), up
+    return part_of(weight, share * sides.load_share(member.check, member.load)), up
 
 
 def decide_all(expansion: Expansion, health: Mapping[str, bool], have: Table) -> dict[ServiceKey, Entry]:
@@ -248,6 +251,7 @@ class _Reading:
         self._problems: list[Problem] = []
         self._resolved = True
         self._marks: list[MarkRule] = []
+        self._loads: dict[str, LoadSpec] = {}
 
     def expansion(self) -> Expansion:
         settings = self._config.globals
@@ -273,6 +277,7 @@ class _Reading:
             problems=tuple(self._problems),
             resolved=self._resolved,
             marks=tuple(sorted(set(self._marks))),
+            loads=tuple(self._loads.values()),
         )
 
     def _virtual(self, place: int, virtual: VirtualServer) -> None:
@@ -377,7 +382,14 @@ class _Reading:
             self._checks.append(spec)
         forwarding = self._forwarding(server)
         entry = Server(max(server.weight, 0), forwarding, max(server.upper_threshold, 0), max(server.lower_threshold, 0))
-        return Member(server.name, index, spec.key, key, entry, spec.method is not Method.NONE)
+        return Member(server.name, index, spec.key, key, entry, spec.method is not Method.NONE, self._load(virtual, server, key))
+
+    def _load(self, virtual: VirtualServer, server: RealServer, key: ServerKey) -> str:
+        spec = load_spec(virtual.load_monitor, address=key.address, written=server.address, name=clean(server.name))
+        if spec is None:
+            return ""
+        self._loads[spec.key] = spec
+        return spec.key
 
     def _check_key(self, virtual: VirtualServer, server: RealServer) -> str:
         key = wanted = f"{clean(virtual.name)}/{clean(server.name)}"

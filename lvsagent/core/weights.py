@@ -6,9 +6,10 @@ start, which gives a server that came back its weight little by little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from lvsagent.core.load_share import LoadShare, part
 from lvsagent.core.overrides import NO_ORDERS, Orders
 
 WHOLE = 1.0
@@ -28,13 +29,15 @@ class _Ramp:
 class Sides(dict[str, bool]):
     """Up or down by check key, absent when not known.
 
-    ``moved`` collects the checks whose share has changed since somebody last emptied it.  ``orders`` is what operators have decided.
+    ``moved`` collects the checks whose share has changed since somebody last emptied it.  ``orders`` is what operators have decided,
+    ``loads`` what load_monitor has made of the weights.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.orders: Orders = NO_ORDERS
         self.moved: set[str] = set()
+        self.loads: Mapping[str, LoadShare] = {}
         self._wanted: dict[str, float] = {}
         self._ramps: dict[str, _Ramp] = {}
 
@@ -42,6 +45,10 @@ class Sides(dict[str, bool]):
         """The part (0 to 1) of its weight that the server of this check is given."""
         ramp = self._ramps.get(key)
         return self._wanted.get(key, WHOLE) * (WHOLE if ramp is None else ramp.share)
+
+    def load_share(self, key: str, load: str) -> float:
+        """The part of its weight that the load of its host leaves it; ``load`` is the key of that load (``""``: it does not count)."""
+        return part(self.loads, key, load)
 
     def words(self, key: str) -> str:
         """Why it is not the whole weight (``""``: it is)."""
@@ -81,7 +88,7 @@ class Sides(dict[str, bool]):
     def part(self, keys: Iterable[str]) -> Sides:
         """What is known of these checks, for somebody who asks what would be."""
         found = Sides()
-        found.orders = self.orders
+        found.orders, found.loads = self.orders, self.loads
         for key in keys:
             found[key] = self[key]
             if key in self._wanted:
