@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from lvsagent.core.health import CheckSpec
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
@@ -178,6 +179,12 @@ class NannyRelease(Message, frozen=True):
     brake: bool = False
 
 
+class NannyReadLoads(Message, frozen=True):
+    """The hosts whose load is wanted: these and no others."""
+
+    specs: list[LoadSpec]
+
+
 # --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
 
 
@@ -215,8 +222,15 @@ class NannyExplained(Message, frozen=True):
     results: list[CheckResult]
 
 
+class NannyLoads(Message, frozen=True):
+    """Loads that were read, or why they could not be."""
+
+    readings: list[LoadReading]
+
+
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyTrial | NannyExplain | NannyRelease
-FromNanny = NannyReport | NannyTrialDone | NannyExplained
+ToWarden = NannyConfigure | NannyTrial | NannyExplain | NannyRelease
+ToNanny = ToWarden | NannyReadLoads
+FromNanny = NannyReport | NannyTrialDone | NannyExplained | NannyLoads
 FromSupervisor = SupervisorState

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 
-from lvsagent.core.check_spec import shown_text
+from lvsagent.core.check_spec import escaped
 
 MOST_CHARACTERS = 64 * 1024
 """What is read of an answer."""
 LONGEST_LINE = 512
 """A longer line is none that these programs print."""
+SHOWN_CHARACTERS = 160
+"""Of what a program says, in a reason."""
 RUPTIME_NAME = 12
 """ruptime cuts names to so many characters."""
 
@@ -41,6 +43,18 @@ def load_of(monitor: Monitor, text: str, host: str) -> float:
     return _READERS[monitor](text[:MOST_CHARACTERS], host)
 
 
+def brief(text: str) -> str:
+    """What a program says as one harmless line that is not too long."""
+    shown = escaped(text[:SHOWN_CHARACTERS].encode("utf-8", "surrogateescape"))
+    return shown if len(text) <= SHOWN_CHARACTERS and len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def last_words(text: str) -> str:
+    """The last thing said, which is where programs complain; ``""``: nothing was."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return brief(lines[-1]) if lines else ""
+
+
 def _uptime(text: str, _host: str) -> float:
     found = [load for line in _lines(text) if (load := _load(line)) is not None]
     if not found:
@@ -52,7 +66,7 @@ def _rup(text: str, host: str) -> float:
     rows = [(line.split()[0], load) for line in _lines(text) if (load := _load(line)) is not None]
     own = [load for name, load in rows if name.lower() == host.lower()] or [load for _, load in rows if len(rows) == 1]
     if not own:
-        raise LoadUnreadable(f"there is no load of {shown_text(host)} in its answer: {_said(text)}")
+        raise LoadUnreadable(f"there is no load of {brief(host)} in its answer: {_said(text)}")
     return own[0]
 
 
@@ -62,14 +76,14 @@ def _ruptime(text: str, host: str) -> float:
     own = [(match, line) for match, line in rows if match[1].lower() in wanted]
     if not own:
         known = ", ".join(match[1] for match, _ in rows)
-        raise LoadUnreadable(f"ruptime knows no host {shown_text(host)}: {f'it knows {shown_text(known)}' if known else _said(text)}")
+        raise LoadUnreadable(f"ruptime knows no host {brief(host)}: {f'it knows {brief(known)}' if known else _said(text)}")
     if len(own) > 1:
         raise LoadUnreadable(f"ruptime shows {own[0][0][1]} more than once: it cuts names to {RUPTIME_NAME} characters")
     match, line = own[0]
     if match[2] == "down":
         raise LoadUnreadable(f"ruptime has heard nothing of {match[1]} for {match[3].rstrip(',')}")
     if (load := _load(line)) is None:
-        raise LoadUnreadable(f"ruptime tells no load of {match[1]}: {shown_text(line)}")
+        raise LoadUnreadable(f"ruptime tells no load of {match[1]}: {brief(line)}")
     return load
 
 
@@ -88,6 +102,4 @@ def _load(line: str) -> float | None:
 
 
 def _said(text: str) -> str:
-    """The last thing said, which is where programs complain."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return shown_text(lines[-1]) if lines else "it said nothing"
+    return last_words(text) or "it said nothing"

@@ -14,6 +14,7 @@ import msgspec
 from lvsagent.api.contract import Unavailable
 from lvsagent.channel import ChannelClient
 from lvsagent.core.health import CheckSpec
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.messages import (
     FromNanny,
     FromPulse,
@@ -21,6 +22,8 @@ from lvsagent.messages import (
     NannyConfigure,
     NannyExplain,
     NannyExplained,
+    NannyLoads,
+    NannyReadLoads,
     NannyRelease,
     NannyReport,
     NannyTrial,
@@ -126,10 +129,12 @@ class Nanny:
         self._brake_s = 0.0
         self._on_report = on_report
         self._known = known
+        self._loads: list[LoadSpec] | None = None
+        self.on_loads: Callable[[list[LoadReading]], None] = lambda _readings: None
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._ids = itertools.count(1)
         self.channel = ChannelClient(
-            settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
+            settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._connected, on_disconnect=self._lost
         )
 
     def configure(self, checks: Sequence[CheckSpec], brake_s: float = 0.0) -> None:
@@ -137,6 +142,12 @@ class Nanny:
         if checks != self._checks or brake_s != self._brake_s:
             self._checks, self._brake_s = checks, brake_s
             self._tell()
+
+    def read_loads(self, specs: Sequence[LoadSpec]) -> None:
+        """Say whose load is wanted, now and at every new connection; ``on_loads`` is called with what comes of it."""
+        if list(specs) != self._loads:
+            self._loads = list(specs)
+            self.channel.send(NannyReadLoads(specs=self._loads))
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
         """Run these checks once.  Raises Unavailable when nanny is not there, goes, or does not answer."""
@@ -172,9 +183,17 @@ class Nanny:
         if self._checks is not None:
             self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known(), brake_s=self._brake_s))
 
-    def _heard(self, message: NannyReport | Answer) -> None:
+    def _connected(self) -> None:
+        self._tell()
+        if self._loads is not None:
+            self.channel.send(NannyReadLoads(specs=self._loads))
+
+    def _heard(self, message: NannyReport | NannyLoads | Answer) -> None:
         if isinstance(message, NannyReport):
             self._on_report(message.checks)
+            return
+        if isinstance(message, NannyLoads):
+            self.on_loads(message.readings)
             return
         answer = self._asked.get(message.id)
         if answer is not None and not answer.done():

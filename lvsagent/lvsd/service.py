@@ -116,7 +116,7 @@ class LvsdService:
         info = self._director.book.info(key)
         if info is None:
             raise NotFound(f"there is no check {key}")
-        return Explanation(check=info, results=await self._director.nanny.explain(key))
+        return Explanation(check=info, results=await self._director.nanny.explain(key), load=self._director.loads.info_of(key))
 
     def release(self, request: ReleaseRequest) -> Released:
         """Let go of servers that are held down, or kept by the brake."""

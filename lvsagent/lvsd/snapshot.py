@@ -261,7 +261,9 @@ class Snapshot:
         if order is not None:
             reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
             state = shown_state(order, state)
-        reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), info.warning if info else "")))
+        load = director.loads.info(member)
+        lessened = load.words if load is not None and load.share_percent < 100 else ""
+        reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), lessened, info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
             address=member.key.address,
@@ -275,6 +277,7 @@ class Snapshot:
             counters=director.traffic.server(pool.key, member.key),
             held=held(info, director.clock.wall()) if info else None,
             order=order,
+            load=load,
         )
 
     # --- the whole -----------------------------------------------------------------------------------------------------------
@@ -353,6 +356,7 @@ class Snapshot:
             yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
         yield from director.overrides.alerts()
         yield from check_alerts(director.book.notable())
+        yield from director.loads.alerts()
         for name, words in director.quorums.lost():
             yield Alert(severity="warning", code="quorum", message=f"{name}: {words}", subject=name)
         if director.marks.reason:

@@ -15,7 +15,9 @@ from lvsagent import channel
 from lvsagent.adapters import lifeline
 from lvsagent.adapters.checks import Checks
 from lvsagent.adapters.clock import SystemClock
-from lvsagent.messages import ToNanny
+from lvsagent.adapters.load_programs import LoadPrograms
+from lvsagent.messages import NannyReadLoads, ToNanny
+from lvsagent.nanny.load_rounds import LoadRounds
 from lvsagent.nanny.warden import Warden
 from lvsagent.settings import AgentSettings
 
@@ -34,9 +36,11 @@ async def _run(settings: AgentSettings) -> None:
     ending = _signalled()
     checks = Checks(settings.program_dirs, own_programs=_own_programs(settings))
     listeners: list[channel.ChannelServer] = []
+    clock = SystemClock()
+    loads = LoadRounds(LoadPrograms(settings.load_dir), clock, lambda message: [listener.broadcast(message) for listener in listeners])
     warden = Warden(
         checks,
-        SystemClock(),
+        clock,
         lambda message: [listener.broadcast(message) for listener in listeners],
         max_running=max(1, min(MAX_RUNNING, raise_file_limit() - KEPT_FILES)),
     )
@@ -44,16 +48,22 @@ async def _run(settings: AgentSettings) -> None:
     def welcome(connection: channel.Connection) -> None:
         for message in warden.reports():
             connection.send(message)
+        connection.send(loads.reports())
 
-    server = await channel.serve(
-        settings.nanny_socket, decode=ToNanny, on_connect=welcome, on_message=lambda _connection, message: warden.handle(message)
-    )
+    def told(_connection: channel.Connection, message: ToNanny) -> None:
+        if isinstance(message, NannyReadLoads):
+            loads.configure(message.specs)
+        else:
+            warden.handle(message)
+
+    server = await channel.serve(settings.nanny_socket, decode=ToNanny, on_connect=welcome, on_message=told)
     listeners.append(server)
     gc.freeze()  # what is here now stays: the collector need not look at it again
     lifeline.keep_beating()
     await ending
     server.close()
     await warden.close()
+    await loads.close()
     checks.close()
 
 

@@ -17,6 +17,7 @@ from lvsagent.wire.health import Released as Released
 from lvsagent.wire.health import ReleaseRequest as ReleaseRequest
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.load import LoadInfo as LoadInfo
 from lvsagent.wire.overrides import OverrideInfo as OverrideInfo
 from lvsagent.wire.overrides import OverrideRequest as OverrideRequest
 from lvsagent.wire.overrides import OverridesInfo as OverridesInfo
@@ -161,7 +162,7 @@ class CheckInfo(Wire, frozen=True):
 
 class RealServerState(Wire, frozen=True):
     """``state``: up, down, rising, falling, inactive, unknown, failed (the data plane refused); where an operator has decided (``order``):
-    draining, drained, cut, forced up, forced down.  ``weight`` is what is in force.
+    draining, drained, cut, forced up, forced down.  ``weight`` is what is in force.  ``load``: what load_monitor reads of its host.
     """
 
     name: str
@@ -176,6 +177,7 @@ class RealServerState(Wire, frozen=True):
     counters: CountersInfo = CountersInfo()
     held: Held | None = None
     order: OverrideInfo | None = None
+    load: LoadInfo | None = None
 
 
 class VirtualServerState(Wire, frozen=True):
@@ -391,10 +393,11 @@ class Checks(Wire, frozen=True):
 
 
 class Explanation(Wire, frozen=True):
-    """A check as it stands and its last results, newest first."""
+    """A check as it stands and its last results, newest first; and what load_monitor makes of its server's weight."""
 
     check: CheckInfo
     results: list[CheckResult]
+    load: LoadInfo | None = None
 
 
 class TrialRequest(Wire, frozen=True):
