@@ -71,7 +71,7 @@ class Director:
         self.history = History(store, self.events, clock, self.node)
         self.both = SyncHome(self)
         self.book = HealthBook(settings.runtime_dir / "health.json")
-        self.loads = LoadBook(settings.runtime_dir / "loads.json", self.book.sides, clock)
+        self.loads = LoadBook(settings.runtime_dir / "loads.json", self.book.sides, clock, self.events.add)
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
         self.quorums = QuorumWatch()

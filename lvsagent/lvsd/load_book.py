@@ -7,7 +7,7 @@ Owns the newest load of each host and the share of each real server.  The rule i
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.load_share import Carrier, HostLoad, LoadShare, damp, shares
 from lvsagent.core.overrides import Action
 from lvsagent.core.weights import Sides
-from lvsagent.lvsd.load_words import Heard, load_alerts, load_info
+from lvsagent.lvsd.load_words import Heard, answered_again, load_alerts, load_info
 from lvsagent.ports import Clock
 from lvsagent.wire import Alert, LoadInfo
 
@@ -41,12 +41,17 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class LoadBook:
-    """Loads and shares for the running configuration.  ``sides`` is the health book's."""
+    """Loads and shares for the running configuration.
 
-    def __init__(self, path: Path, sides: Sides, clock: Clock) -> None:
+    ``sides`` is the health book's; ``tell`` makes an event (kind, severity, message).
+    """
+
+    def __init__(self, path: Path, sides: Sides, clock: Clock, tell: Callable[[str, str, str], object]) -> None:
         self._path = path
         self._sides = sides
         self._clock = clock
+        self._tell = tell
+        self._silent: frozenset[str] = frozenset()
         self._pools: tuple[Pool, ...] = ()
         self._changed = False
         self._hosts: dict[str, HostLoad] = {}
@@ -61,6 +66,7 @@ class LoadBook:
         wanted = {spec.key for spec in self.specs}
         self._hosts = {key: host for key, host in self._hosts.items() if key in wanted}
         self._heard = {key: heard for key, heard in self._heard.items() if key in wanted}
+        self._silent &= wanted
         self.look()
 
     def report(self, readings: Iterable[LoadReading]) -> None:
@@ -91,6 +97,7 @@ class LoadBook:
                 self._sides.moved.add(check)
                 self._changed = True
         self._sides.loads = found
+        self._tell_silence(now)
 
     def info(self, member: Member) -> LoadInfo | None:
         """What is known of the load of a real server's host; None when load_monitor does not ask for it."""
@@ -113,8 +120,7 @@ class LoadBook:
 
     def alerts(self) -> Sequence[Alert]:
         """Hosts whose load cannot be read."""
-        now = self._clock.now()
-        return load_alerts({key: heard for key, heard in self._heard.items() if heard.reason and not self._known(key, now)})
+        return load_alerts(self._failed(self._clock.now()))
 
     def save(self) -> None:
         """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""
@@ -138,6 +144,20 @@ class LoadBook:
         order = self._sides.orders.of(member.check, member.key.address)
         up = not member.checked or self._sides.get(member.check) is True
         return Carrier(member.check, member.load, member.server.weight, up and (order is None or order.action not in OUT))
+
+    def _failed(self, now: float) -> dict[str, Heard]:
+        """The hosts whose load cannot be read, and is not known any more."""
+        return {key: heard for key, heard in self._heard.items() if heard.reason and not self._known(key, now)}
+
+    def _tell_silence(self, now: float) -> None:
+        """An event when hosts fall silent, and when they answer again."""
+        failed = self._failed(now)
+        for alert in load_alerts({key: heard for key, heard in failed.items() if key not in self._silent}):
+            self._tell("problem", "warning", alert.message)
+        back = [key for key in self._silent if key not in failed and self._known(key, now)]
+        if back:
+            self._tell("problem", "info", answered_again(back))
+        self._silent = frozenset(failed)
 
     def _known(self, key: str, now: float) -> bool:
         host = self._hosts.get(key)

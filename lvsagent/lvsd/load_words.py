@@ -90,6 +90,11 @@ def load_alerts(failed: Mapping[str, Heard]) -> Sequence[Alert]:
     ]
 
 
+def answered_again(keys: Sequence[str]) -> str:
+    """The load of these hosts is known again."""
+    return f"the load of {_named(sorted(key.partition(' ')[2] for key in keys))} can be read again"
+
+
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more hosts" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

@@ -141,9 +141,15 @@ async def test_a_silent_hosts_weight_comes_back_and_the_reason_is_told(tmp_path:
         assert "(ssh: Connection refused): 60% of its weight for now, which grows back" in state.virtual_servers[0].real_servers[0].reason
         (alert,) = [alert for alert in state.alerts if alert.code == "load"]
         assert alert.message == ("the load of 127.0.0.21 cannot be read and does not count: ssh: Connection refused")
+        await lab.director.step()
         await age(lab, 400)
+        hear(lab, number2=1.0, number3=1.0)
         await lab.director.step()
         assert number1(lab) == 100
+        hear(lab, number1=1.0)
+        await lab.director.step()
+        told = [event.message for event in (await lab.ask(lab.client.events)).events if "load" in event.message]
+        assert told == ["the load of 127.0.0.21 can be read again", alert.message]
 
 
 async def test_an_operators_weight_goes_before_the_load_and_that_is_said(tmp_path: Path) -> None:
