@@ -14,8 +14,8 @@ from typing import Any
 from app.lvscf import load
 from lvsagent.adapters.doctor_probe import look
 from lvsagent.client import AgentClient
-from lvsagent.core.desired import expand
 from lvsagent.core.doctor import Advice, Patient, advise, patients
+from lvsagent.core.expansion import expand
 from lvsagent.ctl_text import safe
 from lvsagent.ports import AdapterError
 

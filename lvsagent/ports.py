@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
-from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.marks import MarkRule
 from lvsagent.core.revisions import KeptRevision, Parents, Revision

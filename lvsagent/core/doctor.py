@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.lvscf.model import Forwarding, Protocol
-from lvsagent.core.desired import Expansion, clean
+from lvsagent.core.clean_text import clean
+from lvsagent.core.pools import Expansion
 
 ETHERNET_MTU = 1500
 IPIP_BYTES = 20

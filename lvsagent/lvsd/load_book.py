@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from lvsagent.core.desired import Expansion, Member, Pool
 from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.load_share import Carrier, HostLoad, LoadShare, damp, shares
 from lvsagent.core.overrides import Action
+from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.weights import Sides
 from lvsagent.lvsd.load_words import Heard, answered_again, load_alerts, load_info
 from lvsagent.ports import Clock
@@ -25,18 +25,10 @@ log = logging.getLogger(__name__)
 OUT = frozenset({Action.DOWN, Action.DRAIN})
 
 
-class KeptLoad(msgspec.Struct, frozen=True):
-    """A host's load as kept in the file; ``at`` on the wall's clock."""
-
-    damped: float
-    value: float
-    at: float
-
-
 class Kept(msgspec.Struct, frozen=True):
-    """The file: loads by their key, shares by check key."""
+    """The file: loads by their key, shares by check key.  The clock is one that goes on over a restart of lvsd, and nobody can set."""
 
-    hosts: dict[str, KeptLoad]
+    hosts: dict[str, HostLoad]
     shares: dict[str, LoadShare]
 
 
@@ -126,11 +118,9 @@ class LoadBook:
         """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""
         if not self._changed:
             return
-        ahead = self._clock.wall() - self._clock.now()
-        hosts = {key: KeptLoad(host.damped, host.value, host.at + ahead) for key, host in self._hosts.items()}
         fresh = self._path.with_name(f"{self._path.name}.new")
         try:
-            fresh.write_bytes(msgspec.json.encode(Kept(hosts, dict(self._sides.loads))))
+            fresh.write_bytes(msgspec.json.encode(Kept(self._hosts, dict(self._sides.loads))))
             fresh.replace(self._path)
             self._changed = False
         except OSError as error:
@@ -164,7 +154,7 @@ class LoadBook:
         return host is not None and host.known(now)
 
     def _recall(self) -> None:
-        """What an earlier lvsd knew: a load that has grown old since counts as such."""
+        """What an earlier lvsd knew: a load that has grown old since counts as such, one from before a reboot not at all."""
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=Kept)
         except FileNotFoundError:
@@ -172,6 +162,6 @@ class LoadBook:
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("loads kept in %s cannot be used: %s", self._path, error)
             return
-        now, wall = self._clock.now(), self._clock.wall()
-        self._hosts = {key: HostLoad(host.damped, host.value, now - max(wall - host.at, 0.0)) for key, host in kept.hosts.items()}
+        now = self._clock.now()
+        self._hosts = {key: host for key, host in kept.hosts.items() if host.at <= now}
         self._sides.loads = kept.shares

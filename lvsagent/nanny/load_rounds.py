@@ -16,7 +16,7 @@ from lvsagent.messages import NannyLoads
 from lvsagent.ports import Clock, LoadReader
 
 AT_ONCE = 16
-"""Programs that run at the same time; the others wait their turn."""
+"""Programs that run at the same time, those of all nannies together; the others wait their turn."""
 APART_S = 0.05
 """For every host one more such moment, in which all are asked for the first time: each program costs a start."""
 LEAST_PAUSE_S = 1.0
@@ -28,12 +28,20 @@ log = logging.getLogger(__name__)
 class LoadRounds:
     """``say`` sends a message to lvsd, if it is there."""
 
-    def __init__(self, reader: LoadReader, clock: Clock, say: Callable[[NannyLoads], object], *, interval_s: float = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        reader: LoadReader,
+        clock: Clock,
+        say: Callable[[NannyLoads], object],
+        *,
+        at_once: int = AT_ONCE,
+        interval_s: float = INTERVAL_S,
+    ) -> None:
         self._reader = reader
         self._clock = clock
         self._say = say
         self._interval_s = interval_s
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(at_once)
         self._jobs: dict[str, list[LoadSpec]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._newest: dict[str, tuple[LoadReading, float]] = {}

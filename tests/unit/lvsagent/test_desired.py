@@ -22,9 +22,12 @@ from app.lvscf.model import (
     VirtualServer,
 )
 from lvsagent.core.addresses import Address
-from lvsagent.core.desired import Expansion, Pool, awaited, clean, decide, decide_all, expand, host_names
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import awaited, decide, decide_all
+from lvsagent.core.expansion import expand, host_names
 from lvsagent.core.load_share import LoadShare
 from lvsagent.core.overrides import Action, Orders, Override, of_server
+from lvsagent.core.pools import Expansion, Pool
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Timeouts
 from lvsagent.core.weights import Sides
 

@@ -6,8 +6,8 @@ import pytest
 
 from app.lvscf.model import Config, Forwarding, GlobalSettings, HostDevice, RealServer, VirtualServer
 from lvsagent.adapters.doctor_probe import ip_packet, tcp_segment
-from lvsagent.core.desired import expand
 from lvsagent.core.doctor import Answer, Patient, Seen, advise, patients
+from lvsagent.core.expansion import expand
 
 DIRECT = Patient("http", "number1", "10.11.12.21", Forwarding.DIRECT, "192.0.2.100", 80, tcp=True)
 TUNNEL = Patient("http", "number1", "10.11.12.21", Forwarding.TUNNEL, "192.0.2.100", 80, tcp=True)
