@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lvsagent import channel
-from lvsagent.adapters import lifeline, process, realtime
+from lvsagent.adapters import doctor_room, lifeline, process, realtime
 from lvsagent.ports import AdapterError
 from lvsagent.settings import AgentSettings, SettingsError, load_settings
 
@@ -84,6 +84,8 @@ def _drop_privileges(name: str, settings: AgentSettings) -> None:
     if not process.is_root():
         return
     if name == "lvsd":
+        if settings.dataplane == "kernel":
+            doctor_room.prepare(process.find_user(settings.check_user))
         raw = {process.CAP_NET_RAW} if settings.mark_rules.startswith("iptables") else set()
         process.keep_only({process.CAP_NET_ADMIN, *raw}, groups=[process.find_group(settings.socket_group)])
     elif name == "pulse":

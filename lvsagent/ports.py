@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
+from lvsagent.core.doctor import Patient, Seen
 from lvsagent.core.health import CheckSpec, Outcome
 from lvsagent.core.marks import MarkRule
 from lvsagent.core.revisions import KeptRevision, Parents, Revision
@@ -212,6 +213,21 @@ class QuickChecks(Protocol):
 
     def close(self) -> None:
         """End all; nothing is told any more."""
+        ...
+
+
+class Examiner(Protocol):
+    """The doctor's eyes: looks at real servers with packets such as IPVS would hand to them."""
+
+    async def examine(self, patients: Sequence[Patient], seen: Callable[[int, Seen], None]) -> None:
+        """Look at each; ``seen`` is told its place and what was seen, in whatever order, each place once.
+
+        Bounded in time.  Raises AdapterError when not all could be looked at; what was told until then holds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Nothing is looked at any more."""
         ...
 
 

@@ -28,6 +28,7 @@ from lvsagent.api.contract import (
     Service,
     Write,
 )
+from lvsagent.api.doctor_routes import doctor_routes
 from lvsagent.api.refusals import LARGEST_BODY_BYTES, problem, refusal
 from lvsagent.api.sync_routes import sync_routes
 from lvsagent.ports import ConfigFile
@@ -164,6 +165,7 @@ class ApiServer:
             web.post("/v1/rehearsals/run", self._post_rehearsal_run),
             web.get("/v1/table", self._get_table),
             *sync_routes(self._service, _user),
+            *doctor_routes(self._service, _user),
             web.get("/v1/servers", self._get_servers),
             web.post("/v1/servers", self._post_servers),
             web.get("/v1/pairing", self._get_pairing),

@@ -8,6 +8,10 @@ is seconds since the epoch.
 from __future__ import annotations
 
 from lvsagent.wire.base import Wire as Wire
+from lvsagent.wire.doctor import DoctorFinding as DoctorFinding
+from lvsagent.wire.doctor import DoctorReport as DoctorReport
+from lvsagent.wire.doctor import DoctorRequest as DoctorRequest
+from lvsagent.wire.doctor import DoctorResult as DoctorResult
 from lvsagent.wire.explain import CheckResult as CheckResult
 from lvsagent.wire.guard import GuardInfo as GuardInfo
 from lvsagent.wire.guard import GuardRequest as GuardRequest
