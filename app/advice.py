@@ -53,7 +53,7 @@ def _under(method: Forwarding, config: Config, found: list[str]) -> Advice:
 
 
 _OTHERS = "Some have a forwarding of their own, which needs something else."
-_DOCTOR = "lvsctl doctor, as root on this director, looks whether it is so, server by server, and says what to run there."
+_DOCTOR = "DOCTOR, beside a virtual server's REAL SERVER, looks whether it is so, server by server, and says what to run there."
 _DIRECT = (
     "Every real server holds the virtual address on its loopback, so that it takes the packets, and keeps silent about it, so that only "
     "the director answers for it on the network. It must listen on the virtual server's own port."

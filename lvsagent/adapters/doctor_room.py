@@ -175,7 +175,8 @@ def _look_at_all(wanted: socket.socket) -> None:
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(LONGEST_S) + 1)
-        os.nice(_NICE)
+        with contextlib.suppress(OSError):
+            os.nice(_NICE)  # the table and the heartbeats go first
         with wanted.makefile("rb") as lines:
             found = _patients.decode(lines.readline())
         with ThreadPoolExecutor(AT_ONCE) as looking:
