@@ -88,10 +88,10 @@ def _verdict(report: DoctorReport) -> Badge:
     if report.state == RUNNING:
         return Badge("looking", WARN)
     if wrong:
-        return Badge(f"something is missing on {wrong}", DOWN)
+        return Badge(f"something is wrong on {wrong}", DOWN)
     if report.failure or report.problems:
         return Badge("not all could be looked at", WARN)
-    return Badge("nothing is missing", UP) if report.results else Badge("not looked at", IDLE)
+    return Badge("nothing is wrong", UP) if report.results else Badge("not looked at", IDLE)
 
 
 def _is_wrong(result: DoctorResult) -> bool:
@@ -103,8 +103,14 @@ def _row(result: DoctorResult) -> Row:
     return Row(result.server, result.address, forwarding, tuple(_findings(result.server, result.findings)))
 
 
+def _badge(one: DoctorFinding) -> Badge:
+    if not one.wrong:
+        return Badge("worth knowing", IDLE)
+    return Badge("wrong", DOWN if one.sure == "seen" else WARN)
+
+
 def _findings(server: str, found: Iterable[DoctorFinding]) -> Iterable[Finding]:
     for one in found:
-        badge = Badge("worth knowing", IDLE) if not one.wrong else Badge("missing", DOWN) if one.sure == "seen" else Badge("missing", WARN)
+        badge = _badge(one)
         lead = f"Run on {server}:" if one.wrong else f"If that happens, run on {server}:"
         yield Finding(badge, SURE.get(one.sure, one.sure), one.words, lead, tuple(one.commands), tuple(one.keep))

@@ -51,4 +51,6 @@ def _page(server: Ref, notes: Notes) -> str:
         report = services().agent.doctor(server.name)
     here = url_for("doctor.show", server=server)
     again = here if request.method == "GET" else ""
-    return page("doctor/show.html", notes, basis, vs=vs, doctor=view(report, services().wall()), here=here, again=again, refresh_s=REFRESH_S)
+    return page(
+        "doctor/show.html", notes, basis, vs=vs, doctor=view(report, services().wall()), here=here, again=again, refresh_s=REFRESH_S
+    )

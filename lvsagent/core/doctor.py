@@ -188,7 +188,8 @@ def advise(patient: Patient, seen: Seen) -> list[Advice]:
         return [Advice(seen.reason)]
     if patient.forwarding is Forwarding.NAT:
         return list(_way_back(patient, seen))
-    return [*_holding(patient, seen), *_claiming(patient, seen), *_sizes(patient, seen)]
+    reached = seen.service.answered or seen.ping.answered
+    return [*_holding(patient, seen), *_claiming(patient, seen), *(_sizes(patient, seen) if reached else ())]
 
 
 def _holding(patient: Patient, seen: Seen) -> Iterator[Advice]:
@@ -214,12 +215,12 @@ def _serving(patient: Patient, seen: Seen) -> Iterator[Advice]:
         words = f"it has {vip}, and nothing listens there on {where}: the program listens on another address or port only"
         yield Advice(words, run.listeners(patient))
     elif service.answer is Answer.FORBIDDEN:
-        yield Advice(f"it has {vip}, and its firewall rejects what comes to {where}", run.FIREWALL)
+        yield Advice(f"it has {vip}, and its firewall rejects what comes to {where}", run.firewall(patient))
     elif service.answer is Answer.SILENCE and patient.protocol is Protocol.UDP:
         yield _unheard_datagram(patient)
     elif service.answer is Answer.SILENCE:
         words = f"it has {vip} (it answers a ping there), and does not answer a connection to {where}: a firewall on it drops that"
-        yield Advice(words, run.FIREWALL, sure=Sure.LIKELY)
+        yield Advice(words, run.firewall(patient), sure=Sure.LIKELY)
     elif service.source and service.source != vip:
         yield _wrong_source(patient, service.source)
 
@@ -228,7 +229,7 @@ def _unheard_datagram(patient: Patient) -> Advice:
     where = f"{patient.vip} port {patient.port}"
     if patient.payload:
         words = f"it has {patient.vip}, and nothing answers there what the check asks on port {patient.port}: a firewall drops it"
-        return Advice(words, (*run.listeners(patient), *run.FIREWALL), sure=Sure.LIKELY)
+        return Advice(words, (*run.listeners(patient), *run.firewall(patient)), sure=Sure.LIKELY)
     words = (
         f"it has {patient.vip}; an empty datagram to {where} has no answer, which many programs do not give: "
         "with a check that asks something (check = dns or udp) that is asked here too"
@@ -243,7 +244,7 @@ def _wrong_source(patient: Patient, source: str) -> Advice:
             f". The program listens on every address and lets the kernel choose whence it answers: have it listen on {patient.vip} itself"
         )
         return Advice(words, run.listeners(patient))
-    return Advice(f"{words}. A NAT rule on it changes the address", run.FIREWALL)
+    return Advice(f"{words}. A NAT rule on it changes the address", run.translations(patient))
 
 
 def _missing(patient: Patient) -> str:
@@ -266,7 +267,10 @@ def _claiming(patient: Patient, seen: Seen) -> Iterator[Advice]:
     if patient.six:
         words = f"it answers neighbour solicitations for {patient.vip}: it has it on an interface of this network; {past}"
     else:
-        words = f"it answers ARP requests for {patient.vip}: {past}"
+        words = (
+            f"it answers ARP requests for {patient.vip}: {past}. If it does so even then, it has it on an interface of this network, "
+            "which the last command shows, instead of on lo"
+        )
     yield Advice(words, run.silence(patient), run.silence_kept(patient))
 
 

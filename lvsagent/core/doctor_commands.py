@@ -10,7 +10,6 @@ from typing import Protocol as Shape
 
 from app.lvscf.model import Forwarding, Protocol
 
-FIREWALL = ("nft list ruleset", "iptables -S", "ip6tables -S")
 _QUIET = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
 _LENIENT = ("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.tunl0.rp_filter=0")
 _TCP_HEADERS = {4: 40, 6: 60}
@@ -75,6 +74,16 @@ def silence_kept(case: Case) -> tuple[str, ...]:
     return () if _version(case.vip) == 6 else (_written(_QUIET_FILE, *_QUIET),)
 
 
+def firewall(case: Case) -> tuple[str, ...]:
+    """What its packet filter says, whichever it has."""
+    return ("nft list ruleset", f"{_tables(case.vip)} -S")
+
+
+def translations(case: Case) -> tuple[str, ...]:
+    """What its NAT rules say."""
+    return ("nft list ruleset", f"{_tables(case.vip)} -t nat -S")
+
+
 def listeners(case: Case) -> tuple[str, ...]:
     """Who listens on the port, and on which addresses."""
     kind = "u" if case.protocol is Protocol.UDP else "t"
@@ -93,7 +102,7 @@ def smaller_segments(case: Case, room: int) -> tuple[str, ...]:
     if case.protocol is not Protocol.TCP:
         return ()
     rule = f"-A OUTPUT -s {ip_address(case.vip)} -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {int(room) - _TCP_HEADERS[version]}"
-    return (f"{'ip6tables' if version == 6 else 'iptables'} -t mangle {rule}",)
+    return (f"{_tables(case.vip)} -t mangle {rule}",)
 
 
 def way_back(case: Case, director: str) -> tuple[str, ...]:
@@ -115,6 +124,10 @@ def _default_route(gateway: str) -> str:
 def _hold(vip: str) -> str:
     """An IPv6 address is deprecated from the start, so that the server never speaks to others by it."""
     return f"address replace {ip_address(vip)}/{'128 dev lo preferred_lft 0' if _version(vip) == 6 else '32 dev lo'}"
+
+
+def _tables(address: str) -> str:
+    return "ip6tables" if _version(address) == 6 else "iptables"
 
 
 def _version(address: str) -> int:

@@ -110,7 +110,7 @@ class Doctor:
         )
         self._note(ended)
         wrong = sum(any(finding.wrong for finding in one.findings) for one in results)
-        words = f"something is missing on {wrong} of {len(results)}" if wrong else f"nothing is missing on {len(results)}"
+        words = f"something is wrong on {wrong} of {len(results)}" if wrong else f"nothing is wrong on {len(results)}"
         severity = "warning" if wrong or failure else "info"
         message = f"the real servers of {name} were looked at: {failure or words}"
         director.events.add("server", severity, message, subject=name, actor=before.actor)

@@ -41,7 +41,7 @@ async def test_lvsctl_says_what_is_missing_and_what_to_run(tmp_path: Path, capsy
         assert told[6] == "    ip address replace 127.0.0.100/32 dev lo"
         assert told[7] == "  So that it stays so when it is started again:"
         assert [event.message for event in lab.director.events.page(1, 0)] == [
-            "the real servers of http were looked at: something is missing on 1 of 3"
+            "the real servers of http were looked at: something is wrong on 1 of 3"
         ]
 
 

@@ -43,20 +43,20 @@ def test_look_now_shows_what_is_missing_how_sure_it_is_and_what_to_run(client: F
         MISSING, ping=Heard(Answer.ACCEPTED, "192.0.2.100"), service=Heard(Answer.REFUSED, "192.0.2.100")
     )
     page = visit(client, URL).press("LOOK NOW")
-    assert "something is missing on 2" in page.words
+    assert "something is wrong on 2" in page.words
     assert "3 of 3 real servers looked at" in page.words
     assert "by piranha" in page.words
-    assert "number2 10.11.12.22 · Direct Routing missing most likely It does not answer a connection to 192.0.2.100 port 80" in page.words
+    assert "number2 10.11.12.22 · Direct Routing wrong most likely It does not answer a connection to 192.0.2.100 port 80" in page.words
     assert "Run on number2: sysctl -w net.ipv4.conf.all.arp_ignore=1" in page.words
     assert "ip address replace 192.0.2.100/32 dev lo" in page.words
     assert "So that it stays so when number2 is started again" in page.words
-    assert "missing seen from here It has 192.0.2.100, and nothing listens there on port 80" in page.words
+    assert "wrong seen from here It has 192.0.2.100, and nothing listens there on port 80" in page.words
     assert "ALL THAT CAN BE SEEN IS IN ORDER number1" in page.words
 
 
 def test_says_so_when_nothing_is_missing(client: FlaskClient) -> None:
     page = visit(client, URL).press("LOOK NOW")
-    assert "nothing is missing" in page.words
+    assert "nothing is wrong" in page.words
     assert "number1 number2 number3" in page.words
 
 
@@ -150,10 +150,10 @@ def test_what_is_wrong_comes_before_what_is_worth_knowing() -> None:
     found = view(done(remark, wrong), NOW)
     assert [row.server for row in found.rows] == ["wrong", "remark"]
     assert [(one.badge.word, one.badge.kind, one.lead) for row in found.rows for one in row.findings] == [
-        ("missing", "down", "Run on wrong:"),
+        ("wrong", "down", "Run on wrong:"),
         ("worth knowing", "idle", "If that happens, run on remark:"),
     ]
-    assert view(done(remark), NOW).verdict.word == "nothing is missing"
+    assert view(done(remark), NOW).verdict.word == "nothing is wrong"
 
 
 def test_nobody_to_look_at_is_no_good_news() -> None:
