@@ -67,7 +67,7 @@ _SILENT = ("sysctl -w net.ipv4.conf.all.arp_ignore=1", "sysctl -w net.ipv4.conf.
 
 def _direct(found: list[str]) -> tuple[str, ...]:
     commands = [_add(one, "lo") for one in found] or [_add("VIP", "lo")]
-    return (*_SILENT, *commands)
+    return (*(() if found and all(":" in one for one in found) else _SILENT), *commands)
 
 
 def _tunnel(found: list[str]) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ def _tunnel(found: list[str]) -> tuple[str, ...]:
 
 def _add(address: str, interface: str) -> str:
     if ":" in address:
-        return f"ip -6 address add {address}/128 dev {interface} nodad"
+        return f"ip -6 address add {address}/128 dev {interface} nodad preferred_lft 0"
     return f"ip address add {address}/32 dev {interface}"
 
 
