@@ -33,25 +33,14 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A row of the merge: what each side did, whose is taken; ``conflict``: both changed it, so it has to be decided."""
-
-    name: str
-    subject: str
-    here: tuple[str, ...]
-    there: tuple[str, ...]
-    taken: str
-    conflict: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Conflict:
     """The whole page."""
 
     base: Version
     here: Version
     there: Version
-    choices: tuple[Choice, ...]
+    choices: tuple[tuple[str, Item], ...]
+    """The rows of the merge, each with the name of its circles."""
     ids: tuple[str, str]
     """The heads here and there."""
     etag: str
@@ -59,7 +48,7 @@ class Conflict:
     @property
     def undecided(self) -> int:
         """How many rows both sides changed."""
-        return sum(one.conflict for one in self.choices)
+        return sum(one.conflict for _, one in self.choices)
 
 
 def conflict_of(info: ConflictInfo, picks: Mapping[str, str], now: float) -> Conflict:
@@ -70,7 +59,7 @@ def conflict_of(info: ConflictInfo, picks: Mapping[str, str], now: float) -> Con
         base=_version("BEFORE, ON BOTH", info.base, base, base, now),
         here=_version(f"HERE: {info.here.node}", info.here, base, here, now),
         there=_version(f"THERE: {info.there.node}", info.there, base, there, now),
-        choices=tuple(_choice(number, one) for number, one in enumerate(items)),
+        choices=tuple((f"{PICK}{number}", one) for number, one in enumerate(items)),
         ids=(info.here.head, info.there.head),
         etag=info.here.etag,
     )
@@ -117,7 +106,3 @@ def _version(title: str, one: ConflictText, base: Loaded, loaded: Loaded, now: f
     facts = f"made on {one.node}{who}, {moment(one.at, now)}" if one.head else "the two have nothing in common"
     lines = tuple(unified(str(base.document), str(loaded.document)))
     return Version(title, facts, f"serial {one.serial}" if one.head else "", changes, lines, tuple(str(loaded.document).splitlines()))
-
-
-def _choice(number: int, one: Item) -> Choice:
-    return Choice(f"{PICK}{number}", one.subject, one.here, one.there, one.taken, one.conflict)

@@ -29,7 +29,7 @@ import msgspec
 from lvsagent.adapters.checks import Checks
 from lvsagent.adapters.checks.connects import Done
 from lvsagent.adapters.clock import SystemClock
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.messages import NannyConfigure, NannyReport
 from lvsagent.nanny.run import raise_file_limit
 from lvsagent.nanny.warden import Warden

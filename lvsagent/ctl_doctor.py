@@ -15,7 +15,7 @@ from typing import Any
 
 from app.lvscf import Config, load
 from lvsagent.client import Agent, AgentRefused
-from lvsagent.core.desired import clean
+from lvsagent.core.clean_text import clean
 from lvsagent.ctl_text import safe
 from lvsagent.wire import DoctorFinding, DoctorReport, DoctorResult
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
-from lvsagent.core.doctor import Patient, Seen
-from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.marks import MarkRule
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.core.revisions import KeptRevision, Parents, Revision
 from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 

@@ -1,18 +1,22 @@
 """``lvsagent receive``: all that the other director's key may do here.  sshd starts it as a user of its own, whatever was asked for.
 
 Owns what is accepted: requests to this director's agent, a JSON line each way, and one file of our own rsync.  It understands neither:
-the agent decides, and rsync runs with arguments of ours.  Everything else is refused.
+the agent decides, and rsync runs with arguments of ours.  Everything else is refused.  Whatever the other director sends, it takes no more
+room here than two such files: the one that is there, and the one that is on its way.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import resource
+import shutil
 import sys
 import syslog
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +30,8 @@ AGENT_LIMIT_S = 120.0
 BY_FILE = re.compile(rb"file ([0-9a-f]{64})\n")
 RSYNC = "/usr/bin/rsync"
 RSYNC_FILE = "request"
+TURN_S = 2.0
+"""How long an rsync waits for another one to end."""
 _RSYNC_COMMAND = re.compile(rf"rsync --server -(Ize\.[A-Za-z]*) --timeout=([0-9]{{1,3}}) \. {RSYNC_FILE}")
 OK, REFUSED = 0, 1
 REFUSAL = "lvsagent: "
@@ -63,10 +69,39 @@ def _become_rsync(settings: AgentSettings, argv: list[str], client: str) -> int:
     try:
         os.chdir(settings.inbox)
         os.umask(0o077)
+        if not _turn_taken():
+            return _refuse(client, "there is one rsync at a time, and another has not ended yet")
+        _leave_one_file()
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_LINE_BYTES, LARGEST_LINE_BYTES))
         os.execve(argv[0], argv, {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})  # noqa: S606 -- no shell is the point
     except OSError as error:
         return _refuse(client, f"{error.filename or settings.inbox}: {(error.strerror or str(error)).lower()}")
+
+
+def _turn_taken() -> bool:
+    """Lock this folder until the rsync that follows has ended, with every process of its own."""
+    lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(lock, True)
+    until = time.monotonic() + TURN_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
+def _leave_one_file() -> None:
+    """The request that rsync is to replace.  Where a file is in its place, rsync takes no more than one."""
+    for entry in os.scandir("."):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry)
+        elif entry.name != RSYNC_FILE or not entry.is_file(follow_symlinks=False):
+            Path(entry).unlink()  # what an rsync that was killed has left
+    os.close(os.open(RSYNC_FILE, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
 
 def _serve(settings: AgentSettings, source: BinaryIO, target: BinaryIO) -> int:

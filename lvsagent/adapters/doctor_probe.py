@@ -13,8 +13,8 @@ from app.lvscf.model import Forwarding, Protocol
 from lvsagent.adapters import doctor_wire as wires
 from lvsagent.adapters.doctor_wire import Way
 from lvsagent.core import packets
-from lvsagent.core.doctor import NOTHING, Heard, Patient, Seen
 from lvsagent.core.packets import Answer, Question, Reply
+from lvsagent.core.patients import NOTHING, Heard, Patient, Seen
 from lvsagent.ports import AdapterError
 
 LIMIT_S = 0.5

@@ -22,7 +22,7 @@ import msgspec
 
 from lvsagent.adapters import process
 from lvsagent.adapters.doctor_probe import look
-from lvsagent.core.doctor import Patient, Seen
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.ports import AdapterError
 
 TITLE = "lvsd-doctor"

@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import resource
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from app.lvscf.model import Protocol, Scheduler
-from lvsagent.adapters.userspace_connections import Connection, RealServer, Totals, reset
-from lvsagent.core.schedulers import Choosing, Client, fold, scheduler
+from lvsagent.adapters.userspace_connections import Connection, RealServer, reset
+from lvsagent.adapters.userspace_listening import BACKLOG, check_place, listen
+from lvsagent.adapters.userspace_virtuals import Refused, Template, Virtual, scheduler_for
 from lvsagent.core.table import (
     AddServer,
     AddService,
-    Counters,
     DeleteServer,
     DeleteService,
-    Entry,
-    Family,
     Operation,
     Refusal,
     Server,
@@ -49,86 +45,8 @@ NOTES = (
 )
 SWEEP_S = 5.0
 ACCEPTS_AT_ONCE = 64
-BACKLOG = 1024
 FILES_SHORT_PAUSE_S = 0.1
 _SHORT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-
-class _Refused(Exception):
-    """An operation that is not carried out; the message is the reason in words."""
-
-
-@dataclass(slots=True)
-class _Template:
-    """Persistence: this client (or network of clients) belongs to that server."""
-
-    server: RealServer
-    until: float
-    connections: set[Connection] = field(default_factory=set)
-
-    def holds(self, now: float) -> bool:
-        return now < self.until or bool(self.connections)
-
-
-@dataclass(slots=True, eq=False)
-class _Virtual:
-    """A virtual server: its listener, its real servers in the order they were added, its clients' templates."""
-
-    key: ServiceKey
-    service: Service
-    listener: socket.socket | None
-    choosing: Choosing
-    servers: list[RealServer] = field(default_factory=list)
-    templates: dict[int, _Template] = field(default_factory=dict)
-    totals: Totals = field(default_factory=Totals)
-
-    def find(self, key: ServerKey) -> RealServer:
-        for server in self.servers:
-            if server.key == key:
-                return server
-        raise _Refused(f"real server {key} of {self.key}: no such real server")
-
-    def choose(self, address: str, port: int, now: float) -> tuple[RealServer | None, _Template | None]:
-        """The server for a new client, with the template that holds it there (None without persistence)."""
-        number = int(ipaddress.ip_address(address))
-        timeout_s = self.service.persistence_timeout_s
-        if not timeout_s:
-            return self._schedule(number, port), None
-        bits = 128 if self.key.family is Family.IPV6 else 32
-        network = number >> (bits - self.service.persistence_prefix)
-        template = self.templates.get(network)
-        if template is None or not template.holds(now):
-            server = self._schedule(number, port)
-            if server is None:
-                return None, None
-            template = self.templates[network] = _Template(server, now)
-        template.until = now + timeout_s
-        return template.server, template
-
-    def _schedule(self, number: int, port: int) -> RealServer | None:
-        place = self.choosing.choose(self.servers, Client(fold(number), port))
-        return None if place is None else self.servers[place]
-
-    def forget_templates(self, now: float) -> None:
-        self.templates = {network: template for network, template in self.templates.items() if template.holds(now)}
-
-    def entry(self, now: float) -> Entry:
-        self.forget_templates(now)
-        held = [template.server for template in self.templates.values()]
-        counters = {server.key: server.counters(held.count(server)) for server in self.servers}
-        return Entry(
-            service=self.service,
-            servers={server.key: server.settings for server in self.servers},
-            counters=Counters(
-                connections=self.totals.connections,
-                bytes_in=self.totals.bytes_in,
-                bytes_out=self.totals.bytes_out,
-                active=sum(each.active for each in counters.values()),
-                inactive=sum(each.inactive for each in counters.values()),
-                persistent=len(held),
-            ),
-            server_counters=counters,
-        )
 
 
 class UserspaceIpvs:
@@ -136,7 +54,7 @@ class UserspaceIpvs:
 
     def __init__(self, *, port_offset: int = 0) -> None:
         self._port_offset = port_offset
-        self._virtuals: dict[ServiceKey, _Virtual] = {}
+        self._virtuals: dict[ServiceKey, Virtual] = {}
         self._timeouts = KERNEL_TIMEOUTS
         self._sweep: asyncio.TimerHandle | None = None
         self._serving = True
@@ -166,7 +84,7 @@ class UserspaceIpvs:
         for operation in operations:
             try:
                 self._carry_out(operation)
-            except _Refused as refused:
+            except Refused as refused:
                 refusals.append(Refusal(operation, str(refused)))
         return tuple(refusals)
 
@@ -182,8 +100,8 @@ class UserspaceIpvs:
                 self._stop_listening(virtual)
             elif virtual.listener is None:
                 try:
-                    virtual.listener = self._listen(key)
-                except _Refused:
+                    virtual.listener = listen(key, key.port + self._port_offset)
+                except Refused:
                     self._delete_service(key)
                     left_out.append(key)
                 else:
@@ -223,24 +141,24 @@ class UserspaceIpvs:
                 wanted = {"tcp_s": timeouts.tcp_s, "tcpfin_s": timeouts.tcpfin_s, "udp_s": timeouts.udp_s}
                 self._timeouts = replace(self._timeouts, **{name: value for name, value in wanted.items() if value})
 
-    def _find(self, key: ServiceKey) -> _Virtual:
+    def _find(self, key: ServiceKey) -> Virtual:
         virtual = self._virtuals.get(key)
         if virtual is None:
-            raise _Refused(f"virtual server {key}: no such virtual server")
+            raise Refused(f"virtual server {key}: no such virtual server")
         return virtual
 
     def _add_service(self, key: ServiceKey, service: Service) -> None:
         if key in self._virtuals:
-            raise _Refused(f"virtual server {key}: exists already")
-        choosing = _scheduler(key, service)
-        self._check_place(key)
-        virtual = _Virtual(key, service, self._listen(key) if self._serving else None, choosing)
+            raise Refused(f"virtual server {key}: exists already")
+        choosing = scheduler_for(key, service)
+        check_place(key, self._port_offset)
+        virtual = Virtual(key, service, listen(key, key.port + self._port_offset) if self._serving else None, choosing)
         self._virtuals[key] = virtual
         self._accept_from(virtual)
 
     def _set_service(self, key: ServiceKey, service: Service) -> None:
         virtual = self._find(key)
-        choosing = _scheduler(key, service)
+        choosing = scheduler_for(key, service)
         before, virtual.service = virtual.service, service
         if (before.scheduler, before.scheduler_flags) != (service.scheduler, service.scheduler_flags):
             virtual.choosing = choosing
@@ -257,20 +175,20 @@ class UserspaceIpvs:
         for server in virtual.servers:
             _cut_all(server)
 
-    def _add_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+    def _add_server(self, virtual: Virtual, key: ServerKey, settings: Server) -> None:
         if any(server.key == key for server in virtual.servers):
-            raise _Refused(f"real server {key} of {virtual.key}: exists already")
+            raise Refused(f"real server {key} of {virtual.key}: exists already")
         self._check_server(virtual, key, settings)
         virtual.servers.append(RealServer(weight=settings.weight, key=key, settings=settings))
         virtual.choosing.changed(virtual.servers)
 
-    def _set_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+    def _set_server(self, virtual: Virtual, key: ServerKey, settings: Server) -> None:
         server = virtual.find(key)
         self._check_server(virtual, key, settings)
         server.apply(settings)
         virtual.choosing.changed(virtual.servers)
 
-    def _delete_server(self, virtual: _Virtual, key: ServerKey) -> None:
+    def _delete_server(self, virtual: Virtual, key: ServerKey) -> None:
         server = virtual.find(key)
         place = virtual.servers.index(server)
         del virtual.servers[place]
@@ -278,59 +196,33 @@ class UserspaceIpvs:
         virtual.choosing.changed(virtual.servers, removed=place)
         _cut_all(server)
 
-    def _check_server(self, virtual: _Virtual, key: ServerKey, settings: Server) -> None:
+    def _check_server(self, virtual: Virtual, key: ServerKey, settings: Server) -> None:
         subject = f"real server {key} of {virtual.key}"
         if settings.weight < 0 or settings.lower_threshold > settings.upper_threshold:
-            raise _Refused(f"{subject}: weight or thresholds out of range")
+            raise Refused(f"{subject}: weight or thresholds out of range")
         if not 0 < key.port < 65536:
-            raise _Refused(f"{subject}: the demonstration data plane needs its port")
+            raise Refused(f"{subject}: the demonstration data plane needs its port")
         if key == ServerKey(virtual.key.address, virtual.key.port + self._port_offset):
-            raise _Refused(f"{subject}: it is the virtual server itself")
+            raise Refused(f"{subject}: it is the virtual server itself")
 
     # --- listening -----------------------------------------------------------------------------------------------------------
 
-    def _check_place(self, key: ServiceKey) -> None:
-        port = key.port + self._port_offset
-        if ipaddress.ip_address(key.address).is_unspecified:
-            raise _Refused(f"virtual server {key}: {key.address} is no address of a virtual server")
-        if not 0 < port < 65536:
-            raise _Refused(
-                f"virtual server {key}: cannot listen on port {port} (port {key.port} + userspace_port_offset {self._port_offset})"
-            )
-
-    def _listen(self, key: ServiceKey) -> socket.socket:
-        port = key.port + self._port_offset
-        listener = socket.socket(
-            socket.AF_INET6 if key.family is Family.IPV6 else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-        )
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # while the role moves to another director on this machine
-            if key.family is Family.IPV6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((key.address, port))
-            listener.listen(BACKLOG)
-        except OSError as error:
-            listener.close()
-            raise _Refused(f"virtual server {key}: {_listen_words(key, port, error)}") from error
-        return listener
-
-    def _accept_from(self, virtual: _Virtual) -> None:
+    def _accept_from(self, virtual: Virtual) -> None:
         if virtual.listener is not None:
             asyncio.get_running_loop().add_reader(virtual.listener, self._accept, virtual, ACCEPTS_AT_ONCE)
 
-    def _stop_listening(self, virtual: _Virtual) -> None:
+    def _stop_listening(self, virtual: Virtual) -> None:
         """Whoever has connected by now is served: closing a listener resets those that still wait in its queue."""
         self._accept(virtual, BACKLOG)
         self._close_listener(virtual)
 
-    def _close_listener(self, virtual: _Virtual) -> None:
+    def _close_listener(self, virtual: Virtual) -> None:
         if virtual.listener is not None:
             asyncio.get_running_loop().remove_reader(virtual.listener)
             virtual.listener.close()
             virtual.listener = None
 
-    def _accept(self, virtual: _Virtual, most: int) -> None:
+    def _accept(self, virtual: Virtual, most: int) -> None:
         for _ in range(most):
             if virtual.listener is None:
                 return
@@ -347,7 +239,7 @@ class UserspaceIpvs:
             client.setblocking(False)
             self._admit(virtual, client, address)
 
-    def _admit(self, virtual: _Virtual, client: socket.socket, address: tuple[str, int]) -> None:
+    def _admit(self, virtual: Virtual, client: socket.socket, address: tuple[str, int]) -> None:
         server, template = virtual.choose(address[0].partition("%")[0], address[1], asyncio.get_running_loop().time())
         if server is None:
             reset(client)
@@ -374,44 +266,10 @@ class UserspaceIpvs:
         self._plan_sweep()
 
 
-def _let_go(template: _Template | None) -> Callable[[Connection], None]:
+def _let_go(template: Template | None) -> Callable[[Connection], None]:
     return (lambda _connection: None) if template is None else template.connections.discard
 
 
 def _cut_all(server: RealServer) -> None:
     for connection in list(server.connections):
         connection.cut()
-
-
-def _scheduler(key: ServiceKey, service: Service) -> Choosing:
-    """The scheduler of a virtual server that can be served.  Raises _Refused for one that cannot."""
-    if key.fwmark:
-        raise _Refused(f"virtual server {key}: the demonstration data plane sees no firewall marks")
-    if key.protocol is not Protocol.TCP:
-        raise _Refused(f"virtual server {key}: the demonstration data plane carries tcp only, not {key.protocol}")
-    unable = {"one-packet scheduling": service.one_packet, f"persistence engine {service.persistence_engine}": service.persistence_engine}
-    for what in [what for what, asked in unable.items() if asked]:
-        raise _Refused(f"virtual server {key}: the demonstration data plane has no {what}")
-    if not 0 <= service.persistence_prefix <= (128 if key.family is Family.IPV6 else 32):
-        raise _Refused(f"virtual server {key}: persistence netmask /{service.persistence_prefix} out of range")
-    choosing = scheduler(service.scheduler, service.scheduler_flags)
-    if choosing is None:
-        known = service.scheduler in set(Scheduler)
-        lacking = "the demonstration data plane has rr, wrr, lc, wlc and sh only" if known else "module missing"
-        raise _Refused(f"scheduler {service.scheduler}: {lacking}")
-    return choosing
-
-
-_LISTEN_WORDS: Mapping[int, str] = {
-    errno.EADDRNOTAVAIL: "address {address} is not on this machine, and the demonstration data plane adds none (any of 127.0.0.0/8 works)",
-    errno.EADDRINUSE: "port {port} of {address} is in use by another program",
-    errno.EACCES: "port {port} needs root; set userspace_port_offset",
-    errno.EMFILE: "too many open files: the demonstration data plane needs one for each virtual server",
-}
-
-
-def _listen_words(key: ServiceKey, port: int, error: OSError) -> str:
-    words = _LISTEN_WORDS.get(error.errno or 0)
-    if words is None:
-        return f"cannot listen on port {port} of {key.address}: {(error.strerror or str(error)).lower()}"
-    return words.format(address=key.address, port=port)

@@ -6,22 +6,19 @@ Owns these routes alone; the server around them checks the caller and turns refu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
 
-from lvsagent.api.contract import BadRequest, Service, Unavailable
+from lvsagent.api.contract import Service, Unavailable
+from lvsagent.api.requests import actor_of, body_of, decoded, json_answer
 from lvsagent.wire import SyncRequest
 
-BODY_LIMIT_S = 20.0
-TEXT_LIMIT = 500
 PEER_AT_ONCE = 4
 """The other director has one conversation and now and then a plan; each request may be large, and is held in memory."""
 
 
-def sync_routes(service: Service, user: Callable[[web.Request], str]) -> list[web.RouteDef]:
-    """The routes, for the server's table.  ``user``: who asks, when they do not say it themselves."""
+def sync_routes(service: Service) -> list[web.RouteDef]:
+    """The routes, for the server's table."""
 
     turns = asyncio.Semaphore(PEER_AT_ONCE)
 
@@ -29,20 +26,17 @@ def sync_routes(service: Service, user: Callable[[web.Request], str]) -> list[we
         if turns.locked():
             raise Unavailable(f"{PEER_AT_ONCE} requests of the other director are under way: this one can wait")
         async with turns:
-            return web.Response(body=await service.peer(await _body(request)), content_type="application/json")
+            return web.Response(body=await service.peer(await body_of(request)), content_type="application/json")
 
     async def get_sync(_request: web.Request) -> web.Response:
-        return _json(service.sync())
+        return json_answer(service.sync())
 
     async def post_sync(request: web.Request) -> web.Response:
-        try:
-            asked = msgspec.json.decode(await _body(request), type=SyncRequest)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise BadRequest(f"the request cannot be understood: {error}") from error
-        return _json(await service.sync_action(SyncRequest(action=asked.action, actor=(asked.actor or user(request))[:TEXT_LIMIT])))
+        asked = await decoded(request, SyncRequest)
+        return json_answer(await service.sync_action(SyncRequest(action=asked.action, actor=actor_of(request, asked.actor))))
 
     async def get_conflict(_request: web.Request) -> web.Response:
-        return _json(service.conflict())
+        return json_answer(service.conflict())
 
     async def get_foreign(_request: web.Request) -> web.Response:
         text = service.foreign_text().encode("utf-8", "surrogateescape")
@@ -55,12 +49,3 @@ def sync_routes(service: Service, user: Callable[[web.Request], str]) -> list[we
         web.get("/v1/sync/conflict", get_conflict),
         web.get("/v1/sync/foreign", get_foreign),
     ]
-
-
-async def _body(request: web.Request) -> bytes:
-    async with asyncio.timeout(BODY_LIMIT_S):
-        return await request.read()
-
-
-def _json(value: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from app.lvscf import decode_escapes
 from app.lvscf.check_rules import NEEDS
 from app.lvscf.model import Block, CheckKind, Protocol
-from lvsagent.core.health import CheckSpec, Details, Method
+from lvsagent.core.check_spec import CheckSpec, Details, Method
 
 HTTP_SEND = b"GET / HTTP/1.0\r\n\r\n"
 HTTP_EXPECT = b"HTTP"

@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lvsagent.core.desired import Expansion, Member, Pool, clean
+from lvsagent.core.clean_text import clean
+from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.table import ServerKey, ServiceKey
 
 LEAST = 2
@@ -57,6 +58,9 @@ def heirs(before: Expansion, after: Expansion) -> Heirs:
             continue
         if serves(pool) and serves(heir):
             services[key] = heir.key
+        if heir.members == pool.members:  # nearly all of thousands
+            servers.update(((key, member.key), member) for member in in_service(pool))
+            continue
         by_key = {member.key: member for member in in_service(heir)}
         named = {member.name: member for member in in_service(heir)}
         for member in in_service(pool):

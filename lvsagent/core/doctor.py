@@ -13,11 +13,13 @@ from enum import StrEnum
 from app.lvscf import ip_of
 from app.lvscf.model import NO_ADDRESS, Config, Forwarding, GlobalSettings, Protocol, RealServer, ServiceKind, VirtualServer
 from lvsagent.core import doctor_commands as run
-from lvsagent.core.check_dns import BadQueryError, DnsQuestion
 from lvsagent.core.check_plan import check_spec
-from lvsagent.core.desired import Member, Pool, Resolve, clean, expand
-from lvsagent.core.health import Method
+from lvsagent.core.check_spec import CheckSpec, Method
+from lvsagent.core.clean_text import clean
+from lvsagent.core.expansion import Resolve, expand
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Patient, Seen
+from lvsagent.core.pools import Member, Pool
 
 ETHERNET_MTU = 1500
 _QUERY_NUMBER = 0x1D0C
@@ -29,70 +31,6 @@ class Sure(StrEnum):
     SEEN = "seen"
     LIKELY = "likely"
     POSSIBLE = "possible"
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """A real server to look at.
-
-    ``port``: the one that is asked there (0: none is known).  ``payload``: what a UDP service is asked, from its check.  ``gateway``: the
-    address that answers have to go back to with NAT (``""``: lvs.cf names none).
-    """
-
-    virtual: str
-    name: str
-    address: str
-    forwarding: Forwarding
-    vip: str
-    port: int
-    protocol: Protocol = Protocol.TCP
-    payload: bytes = b""
-    gateway: str = ""
-
-    @property
-    def six(self) -> bool:
-        """Whether the virtual address is IPv6."""
-        return ":" in self.vip
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What came of a question, the address that answered, and the hardware address of another machine that sent the answer (``""``: the
-    real server itself did, or it cannot be told)."""
-
-    answer: Answer = Answer.NOT_ASKED
-    source: str = ""
-    other: str = ""
-
-    @property
-    def answered(self) -> bool:
-        """Whether anything came back that only a holder of the address, or its firewall, would say."""
-        return self.answer in {Answer.ACCEPTED, Answer.REFUSED, Answer.FORBIDDEN}
-
-
-NOTHING = Heard()
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """``reason``: why the server could not be looked at (``""``: it was).
-
-    ``service`` and ``ping``: what came of asking for the service and of a ping, as a client's packet reaches the server; ``own``: of
-    either, asked by the director for itself (NAT).  ``claims``: the server tells its neighbours that it has the virtual address.
-    ``mtu``: of the way there (bytes, 0: not known); ``room``: what a tunnel leaves of it; ``passes``: the largest packet that came through
-    (0: none did).  ``director``: this host's address on that way.  ``here``: this director has the virtual address.
-    """
-
-    reason: str = ""
-    service: Heard = NOTHING
-    ping: Heard = NOTHING
-    own: Heard = NOTHING
-    claims: bool = False
-    mtu: int = 0
-    room: int = 0
-    passes: int = 0
-    director: str = ""
-    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +109,12 @@ def _payload(virtual: VirtualServer, server: RealServer, address: str, port: int
     spec = check_spec(virtual, key=server.name, address=address, port=port)
     if spec.protocol != Protocol.UDP.value:
         return b""
-    if spec.method is not Method.DNS:
-        return spec.send
+    return _query(spec) if spec.method is Method.DNS else spec.send
+
+
+def _query(spec: CheckSpec) -> bytes:
+    from lvsagent.core.check_dns import BadQueryError, DnsQuestion  # noqa: PLC0415 -- large, and lvsd needs it for this alone
+
     try:
         return DnsQuestion(spec, _QUERY_NUMBER).wire
     except BadQueryError:

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from lvsagent.core.desired import Expansion, Pool
 from lvsagent.core.overrides import NO_ORDERS, Orders
+from lvsagent.core.pools import Expansion, Pool
 from lvsagent.core.table import Entry, Server, ServerKey, Service, ServiceKey, Table
 
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from lvsagent.api.contract import NotFound, Unavailable
-from lvsagent.core.desired import clean
-from lvsagent.core.doctor import Advice, Patient, Seen, Ward, advise, ward
+from lvsagent.core.clean_text import clean
+from lvsagent.core.doctor import Advice, Ward, advise, ward
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.lvsd.configuration import read_configuration
 from lvsagent.lvsd.director import Director
 from lvsagent.ports import AdapterError, Examiner

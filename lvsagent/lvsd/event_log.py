@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from lvsagent.core.desired import clean
+from lvsagent.core.clean_text import clean
 from lvsagent.ports import Clock
 from lvsagent.wire import Event
 

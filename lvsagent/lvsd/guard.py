@@ -18,8 +18,8 @@ import msgspec
 from lvsagent.adapters.clock import this_boot
 from lvsagent.adapters.config_files import SystemFiles, etag_of, replace_file
 from lvsagent.api.contract import BadRequest, NotFound, Refused, Stale, Unavailable, Write
+from lvsagent.core.clean_text import clean
 from lvsagent.core.continuity import heirs, in_service
-from lvsagent.core.desired import clean
 from lvsagent.core.guard import (
     HEARD,
     RETURNED,

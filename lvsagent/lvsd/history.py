@@ -22,7 +22,7 @@ from app.lvscf import diff, load
 from app.lvscf.model import Config
 from lvsagent.api.contract import NotFound, Unavailable, Write
 from lvsagent.core.arrival import TEXT_LIMIT
-from lvsagent.core.desired import clean
+from lvsagent.core.clean_text import clean
 from lvsagent.core.revisions import APPLIED, FAILED, PENDING, KeptRevision, Revision, link
 from lvsagent.lvsd.configuration import Configuration, decoded
 from lvsagent.lvsd.event_log import EventLog

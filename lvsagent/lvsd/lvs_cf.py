@@ -24,6 +24,7 @@ from lvsagent.lvsd.configuration import Configuration, expanded, nothing, read_c
 from lvsagent.lvsd.history import UNREADABLE, OnTheDisk, changes_of
 from lvsagent.lvsd.keeper import Outcome
 from lvsagent.lvsd.receipts import done_words, plan_steps, refusals
+from lvsagent.lvsd.unfinished import Unfinished
 from lvsagent.ports import AdapterError, ConfigFile
 from lvsagent.wire import Receipt
 
@@ -57,6 +58,7 @@ class LvsCf:
         self.disk = OnDisk("", exists=False)
         self.being_written: Callable[[], bool] = lambda: False
         """Whether somebody has not done writing it: half of it may be without errors, and is not what anybody meant."""
+        self.unfinished = Unfinished(files.path, director.clock, director.events)
         self._director = director
         self._stamp: Stamp | None = None
         self._writing = asyncio.Lock()
@@ -130,7 +132,7 @@ class LvsCf:
             if candidate.errors:
                 raise Invalid(candidate.diagnostics)
             if write.dry_run:
-                receipt = await self._preview(candidate, current.etag)
+                receipt = await self._preview(candidate, current.etag, for_somebody=write.origin != "peer")
             else:
                 await self._director.safety.check(candidate, self._director.running, write, self._preview)
                 async with self._director.guard.over(candidate, current, write):
@@ -146,7 +148,9 @@ class LvsCf:
         """
         async with self._writing:
             stamp = self.files.stamp()
-            if not again and (stamp == self._stamp or self.being_written()):
+            unfinished = stamp != self._stamp and self.being_written()
+            self.unfinished.look(unfinished=unfinished and not again)
+            if not again and (stamp == self._stamp or unfinished):
                 return
             self._stamp = stamp
             try:
@@ -239,7 +243,8 @@ class LvsCf:
             self.disk = disk
             self._director.events.add("config", "error", disk.reason)
 
-    async def _preview(self, candidate: Configuration, etag: str) -> Receipt:
+    async def _preview(self, candidate: Configuration, etag: str, *, for_somebody: bool = True) -> Receipt:
+        """``for_somebody``: who is shown the plan may come back with it, so it is remembered.  The other director does not."""
         sides = self._director.book.sides_for(candidate.expansion.checks)
         try:
             operations, have = await self._director.keeper.preview(candidate.expansion, sides)
@@ -254,7 +259,7 @@ class LvsCf:
             steps=plan_steps(operations, have, self._director.running, candidate, sides),
             refusals=refusals({}, candidate, self._director.running, self._director.keeper.reason),
             diagnostics=list(candidate.diagnostics),
-            plan=self._director.safety.show(operations, have, self._director.running, candidate),
+            plan=self._director.safety.show(operations, have, self._director.running, candidate) if for_somebody else "",
             takes_out=self._director.safety.takes_out(self._director.running, candidate),
         )
 

@@ -12,8 +12,9 @@ import msgspec
 
 from app.lvscf import ip_of
 from app.lvscf.model import NO_ADDRESS, Config, GlobalSettings, ServiceKind
-from lvsagent.core.desired import Expansion, clean
+from lvsagent.core.clean_text import clean
 from lvsagent.core.identity import ACTIVE, BACKUP, PRIMARY, UNKNOWN, redundancy_wanted, role_without_peer
+from lvsagent.core.pools import Expansion
 from lvsagent.core.root_commands import permitted
 from lvsagent.messages import AddressSpec, HeartbeatPath, PulseConfigure, PulseState
 from lvsagent.settings import AgentSettings

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lvsagent.core.desired import Expansion, Pool, Standing, clean, sorry_is_in, standing
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import Standing, sorry_is_in, standing
+from lvsagent.core.pools import Expansion, Pool
 from lvsagent.core.table import Entry, ServiceKey, Table
 
 

@@ -10,7 +10,8 @@ from itertools import islice
 
 from app.lvscf.mark_ports import PortRange
 from lvsagent.core.addresses import Address
-from lvsagent.core.desired import awaited, clean
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import awaited
 from lvsagent.core.marks import MarkRule
 from lvsagent.core.plan import Names, server_name, server_words, service_of, steps
 from lvsagent.core.table import Operation, ServerKey, ServiceKey, Table

@@ -12,19 +12,19 @@ from typing import TypeVar
 
 from app.lvscf.model import Config, VirtualServer
 from lvsagent.api.contract import BadRequest, Question
-from lvsagent.core.desired import Member, Pool, clean, sorry_is_in
-from lvsagent.core.health import HealthState
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import sorry_is_in
+from lvsagent.core.health_types import HealthState
+from lvsagent.core.pools import Member, Pool
 from lvsagent.core.table import Entry, ServiceKey
-from lvsagent.lvsd.check_alerts import check_alerts
+from lvsagent.lvsd.alerts import alerts
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.override_words import shown_state
-from lvsagent.lvsd.pairing import peer_info, redundancy_alerts
+from lvsagent.lvsd.pairing import peer_info
 from lvsagent.lvsd.processes import Processes
-from lvsagent.lvsd.receipts import refusals
 from lvsagent.lvsd.release import held
 from lvsagent.lvsd.traffic import NO_TRAFFIC
 from lvsagent.wire import (
-    Alert,
     Checks,
     ConfigState,
     DataPlaneState,
@@ -80,7 +80,7 @@ class Snapshot:
             virtual_total=len(config.virtual),
             real_total=sum(len(virtual.servers) for virtual in config.virtual),
             counters=director.traffic.total(),
-            alerts=list(self._alerts()),
+            alerts=list(alerts(director)),
             foreign=[
                 ForeignService(service=str(key), scheduler=entry.service.scheduler, servers=len(entry.servers))
                 for key, entry in director.keeper.foreign()[:MOST_FOREIGN]
@@ -261,7 +261,8 @@ class Snapshot:
         if order is not None:
             reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
             state = shown_state(order, state)
-        reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), info.warning if info else "")))
+        share = director.book.sides.words(member.check) if order is None or order.action == "weight" else ""  # the others know no parts
+        reason = "; ".join(filter(None, (reason, share, info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
             address=member.key.address,
@@ -334,54 +335,6 @@ class Snapshot:
             tcpfin_timeout_s=keeper.timeouts.tcpfin_s,
             udp_timeout_s=keeper.timeouts.udp_s,
         )
-
-    def _alerts(self) -> Iterator[Alert]:
-        director = self._director
-        yield from redundancy_alerts(director.running.config.globals, director.identity, director.pulse.state)
-        if director.sync.state in ("diverged", "refused"):
-            yield Alert(severity="error", code=director.sync.state, message=director.sync.words())
-        if director.disk.reason:
-            severity = "error" if director.disk.exists else "warning"
-            code = "config-errors" if director.disk.exists else "config-missing"
-            yield Alert(severity=severity, code=code, message=director.disk.reason)
-        if director.keeper.reason:
-            yield Alert(severity="error", code="data-plane", message=f"the data plane is not available: {director.keeper.reason}")
-        for info in refusals(director.keeper.failures, None, director.running, ""):
-            yield Alert(severity="error", code="refused", message=f"{info.subject}: {info.reason}", subject=info.subject)
-        for problem in director.running.expansion.problems:
-            subject = clean(director.running.config.virtual[problem.virtual].name) if problem.virtual >= 0 else ""
-            yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
-        yield from director.overrides.alerts()
-        yield from check_alerts(director.book.notable())
-        for name, words in director.quorums.lost():
-            yield Alert(severity="warning", code="quorum", message=f"{name}: {words}", subject=name)
-        if director.marks.reason:
-            message = f"the firewall marks of mark_ports are not in force: {director.marks.reason}"
-            yield Alert(severity="error", code="marks", message=message)
-        yield from self._neighbour_alerts()
-        if director.history.problem:
-            yield Alert(severity="error", code="history", message=director.history.problem)
-        if director.events.problem:
-            yield Alert(severity="warning", code="events", message=director.events.problem)
-
-    def _neighbour_alerts(self) -> Iterator[Alert]:
-        director = self._director
-        settings = director.running.config.globals
-        for keyword, line in (("active_cmd", settings.active_cmd), ("inactive_cmd", settings.inactive_cmd)):
-            if line and not director.root_command(line):
-                message = f"{keyword} is not run: agent.toml's root_commands does not list exactly {clean(line)}"
-                yield Alert(severity="warning", code="root-command", message=message)
-        if director.pulse.state is None:
-            yield Alert(severity="error", code="process", message="pulse is not running: the virtual addresses are not looked after")
-        else:
-            for message in director.pulse.state.problems:
-                yield Alert(severity="warning", code="pulse", message=message)
-            for address in director.pulse.state.addresses:
-                if address.state == "refused":
-                    message = f"{address.address} cannot be put on {address.label or address.interface}: {address.reason}"
-                    yield Alert(severity="error", code="address", message=message)
-        if not director.nanny.channel.connected:
-            yield Alert(severity="error", code="process", message="nanny is not running: real servers keep the health last known")
 
 
 def _words_of(virtual: VirtualServer) -> str:

@@ -14,8 +14,8 @@ from app.lvscf.model import VirtualServer
 from app.lvscf.values import Interpretation, interpret
 from lvsagent.api.contract import BadRequest, NotFound, Stale
 from lvsagent.core.check_plan import check_spec
-from lvsagent.core.desired import clean
-from lvsagent.core.health import CheckSpec, Method, describe, escaped
+from lvsagent.core.check_spec import CheckSpec, Method, describe, escaped
+from lvsagent.core.clean_text import clean
 from lvsagent.lvsd.configuration import read_configuration
 from lvsagent.lvsd.director import Director
 from lvsagent.messages import TrialOutcome

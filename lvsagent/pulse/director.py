@@ -40,7 +40,7 @@ from lvsagent.pulse.configured import UNKEYED, keepalive_s, machine_settings
 from lvsagent.pulse.errands import Errands, on_becoming_active, on_ceasing_to_be
 from lvsagent.pulse.follower import Follower, Goal
 from lvsagent.pulse.journal import Journal
-from lvsagent.pulse.record import Record
+from lvsagent.pulse.record import Record, RecordKeeper
 from lvsagent.pulse.report import PeerView, glance_at, peer_info
 from lvsagent.pulse.split import SplitWatch
 from lvsagent.pulse.surroundings import Surroundings
@@ -60,6 +60,7 @@ class Director:
         self._around = around
         self._say = say
         self._journal = Journal(around.clock, say)
+        self._keeper = RecordKeeper(around.record, self._tell)
         last = around.record.load()
         self._configure = last.configure
         self._role = last.role if last.configure else STARTING
@@ -82,7 +83,6 @@ class Director:
         self._unkeyed_said = False
         self._split = SplitWatch(around.clock.now(), self._tell)
         self._glanced: tuple[object, ...] = ()
-        self._unsaved = ""
         self._last_said: PulseState | None = None
         self._wake = asyncio.Event()
         self._beat_wake = asyncio.Event()
@@ -164,7 +164,7 @@ class Director:
         await self._follower.step(self._goal())
         synced = not (self._configure and self._configure.sync_enabled) or self._follower.sync_role == "backup"
         self._watch.feed(synced=synced, peer_alive=self._machine.peer_state == "alive")
-        if self._unsaved:
+        if self._keeper.problem:
             self._save()
         self._trouble_words = ""
         self._say_state()
@@ -349,7 +349,7 @@ class Director:
 
     def _own_problems(self) -> list[str]:
         problems = self._beats.problems() if self._machine.paired else []
-        return [*problems, *(words for words in (self._watch.problem, self._unsaved) if words)]
+        return [*problems, *(words for words in (self._watch.problem, self._keeper.problem) if words)]
 
     # --- what goes out ---------------------------------------------------------------------------------------------------------
 
@@ -377,23 +377,17 @@ class Director:
         self._say_state()
 
     def _save(self) -> None:
-        """A record that cannot be written keeps nobody from serving; it is tried again at every look."""
         follower = self._follower
-        record = Record(
-            role=self._role,
-            since=self._since,
-            owned=tuple(sorted(follower.holder.owned)),
-            configure=self._configure,
-            sync=follower.sync,
-            virtual_mac=follower.virtual_mac,
+        self._keeper.save(
+            Record(
+                role=self._role,
+                since=self._since,
+                owned=tuple(sorted(follower.holder.owned)),
+                configure=self._configure,
+                sync=follower.sync,
+                virtual_mac=follower.virtual_mac,
+            )
         )
-        before, self._unsaved = self._unsaved, ""
-        try:
-            self._around.record.save(record)
-        except OSError as error:
-            self._unsaved = f"the record of addresses cannot be written: {(error.strerror or str(error)).lower()}"
-        if self._unsaved and not before:
-            self._tell("problem", "error", f"{self._unsaved}; if pulse is killed now, it will not know which are its own")
 
     def _keepalive_s(self) -> float:
         return keepalive_s(self._configure)

@@ -18,6 +18,7 @@ import msgspec
 from lvsagent.core.addresses import Address
 from lvsagent.messages import PulseConfigure
 from lvsagent.ports import AdapterError
+from lvsagent.pulse.holder import Tell
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -98,6 +99,26 @@ class RecordFile:
     @property
     def _alive_path(self) -> Path:
         return self._path.with_suffix(".alive")
+
+
+class RecordKeeper:
+    """The record while pulse runs: one that cannot be written keeps nobody from serving, is told once, and is tried again by the caller."""
+
+    def __init__(self, file: RecordFile, tell: Tell) -> None:
+        self._file = file
+        self._tell = tell
+        self.problem = ""
+        """Why the last record is not on the disk."""
+
+    def save(self, record: Record) -> None:
+        """Put it on the disk, or say why that cannot be."""
+        before, self.problem = self.problem, ""
+        try:
+            self._file.save(record)
+        except OSError as error:
+            self.problem = f"the record of addresses cannot be written: {(error.strerror or str(error)).lower()}"
+        if self.problem and not before:
+            self._tell("problem", "error", f"{self.problem}; if pulse is killed now, it will not know which are its own")
 
 
 class MaintenanceMark:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lvsagent.core.doctor import Heard, Seen
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Seen
 from tests.browser.conftest import Visitor, visiting
 from tests.browser.test_every_page import examine
 from tests.browser.test_look import Served, serving

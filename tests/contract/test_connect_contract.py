@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lvsagent.adapters.checks import Checks
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.messages import NannyConfigure, NannyReport
 from lvsagent.nanny.warden import Warden
 from tests.misbehaving import resets, serving, stays

@@ -14,7 +14,7 @@ import pytest
 from app.lvscf.model import Forwarding
 from lvsagent.adapters import process
 from lvsagent.adapters.doctor_room import DoctorRoom, Helper, start
-from lvsagent.core.doctor import Patient, Seen
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.ports import AdapterError, Examiner
 from tests.fakes.examiner import FakeExaminer
 from tests.waiting import until

@@ -8,8 +8,9 @@ import msgspec
 
 from app.lvscf.model import Config
 from lvsagent.client import AgentRefused
-from lvsagent.core.desired import clean
-from lvsagent.core.doctor import Seen, ward
+from lvsagent.core.clean_text import clean
+from lvsagent.core.doctor import ward
+from lvsagent.core.patients import Seen
 from lvsagent.lvsd.doctor import doctor_result
 from lvsagent.wire import DoctorReport
 from tests.fakes.examiner import well

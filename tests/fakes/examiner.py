@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.lvscf.model import Forwarding
-from lvsagent.core.doctor import Heard, Patient, Seen
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Patient, Seen
 from lvsagent.ports import AdapterError
 
 

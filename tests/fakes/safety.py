@@ -9,7 +9,7 @@ from app.lvscf import ip_of
 from app.lvscf.model import Config
 from lvsagent.client import AgentRefused, PlanGrown, Unconfirmed
 from lvsagent.core.continuity import taken_out
-from lvsagent.core.desired import expand
+from lvsagent.core.expansion import expand
 from lvsagent.core.guard import Changed, Confirm, GoBack, Guard, Look, Returned, Revert, Watch
 from lvsagent.core.plan_prints import fingerprint
 from lvsagent.wire import GuardInfo, PlanStep, Receipt, TakeOutInfo

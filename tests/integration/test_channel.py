@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lvsagent import channel
-from lvsagent.core.health import CheckSpec, Method
+from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.messages import FromPulse, NannyConfigure, NannyTrial, PulseEvent, ToNanny
 
 

@@ -22,7 +22,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
 from lvsagent.adapters.checks import Checks, conversations, stream
-from lvsagent.core.health import CheckSpec, Details, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Details, Method, Outcome
 from tests.certificates import self_signed, server_context
 from tests.misbehaving import Behaviour, half_closes, resets, says, serving, stays, talks_forever
 
@@ -500,7 +500,7 @@ from app.lvscf import DnsRecord
 from lvsagent.adapters.checks.conversations import tls_context, warning_of
 from lvsagent.core.check_dns import DnsQuestion
 from lvsagent.core.check_http import HttpAnswer
-from lvsagent.core.health import CheckSpec, Details, Method
+from lvsagent.core.check_spec import CheckSpec, Details, Method
 
 SAMPLES = {"A": "192.0.2.1", "AAAA": "2001:db8::1", "MX": "10 a.", "SOA": "a. b. 1 2 3 4 5", "SRV": "1 2 3 a.", "TXT": "x"}
 before = set(sys.modules)

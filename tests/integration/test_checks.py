@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from lvsagent.adapters.checks import Checks, regex_worker
 from lvsagent.adapters.checks.programs import ProgramRefusedError, permitted
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from tests.misbehaving import Behaviour, drips, half_closes, resets, says, serving, stays, talks_forever
 
 

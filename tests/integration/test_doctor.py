@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lvsagent.client import AgentRefused
-from lvsagent.core.doctor import Heard, Seen
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Seen
 from lvsagent.ctl import run_command
 from lvsagent.wire import DoctorReport
 from tests.integration.lvsd_lab import TUTORIAL, Lab, running

@@ -17,6 +17,7 @@ from lvsagent.client import AgentRefused, PlanGrown, Unconfirmed
 from lvsagent.core.table import Counters
 from lvsagent.lvsd.configuration import Configuration
 from lvsagent.lvsd.keeper import Outcome
+from lvsagent.lvsd.safety import KEPT_PLANS
 from lvsagent.messages import PulseState
 from lvsagent.wire import GuardInfo, PeerInfo, Receipt
 from tests.fakes.ipvs import FakeIpvs
@@ -103,6 +104,18 @@ async def test_a_plan_that_is_no_longer_kept_passes_only_when_it_is_the_same(tmp
             await put(lab, WITHOUT_ONE, plan=shown.plan)
         lab.director.safety._shown.clear()
         assert (await put(lab, BETTER, plan=shown.plan)).written
+
+
+async def test_what_the_other_director_asks_pushes_out_no_plan_that_somebody_was_shown(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.report("up")
+        shown = await put(lab, WITHOUT_ONE, dry_run=True)
+        for number in range(KEPT_PLANS + 1):
+            asked = BETTER.replace("weight = 1", f"weight = {number + 2}")
+            planned = await lab.director.both.plan(asked.encode())
+            assert planned.steps
+        await lab.report("down", "number1")  # another plan now, one step less: it passes because the first is known
+        assert (await put(lab, WITHOUT_ONE, plan=shown.plan)).written
 
 
 # --- a large change ------------------------------------------------------------------------------------------------------------------

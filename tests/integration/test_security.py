@@ -6,7 +6,9 @@ The real agent runs as root here, as on a director, with the userspace data plan
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +30,7 @@ primary = 127.0.0.1
 service = lvs
 network = nat
 {directives}
-virtual http {{
+virtual {name} {{
      active = 1
      address = 127.0.0.100 lo:1
      vip_nmask = 255.255.255.255
@@ -46,40 +48,65 @@ virtual http {{
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ground:
-    """A stack and a folder that everybody may write to: whoever runs a program leaves a mark there."""
+    """A stack and a folder that everybody may write to: whoever runs a program leaves a mark there.
+
+    ``name`` is the virtual server's: another one in each test, so that a check's results are this test's.
+    """
 
     stack: Stack
-    marks: Path
+    name: str = "http"
+
+    @property
+    def marks(self) -> Path:
+        return self.stack.folder.path / "marks"
+
+    def fresh(self, name: str) -> None:
+        """As if it had been made for this test."""
+        self.name = name
+        if self.stack.agent.process.poll() is not None:
+            self.stack.start_agent()
+        for folder in (self.marks, self.stack.folder.path / "programs", self.stack.folder.path / "outside"):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        self.marks.chmod(0o777)
+        self.apply()
 
     def apply(self, directives: str = "", checks: str = "") -> None:
         client = self.stack.agent_client
         now = client.config()
         serial = client.state().config.serial + 1
-        client.put_config(LVS_CF.format(serial=serial, directives=directives, checks=checks), if_match=now.etag)
+        client.put_config(LVS_CF.format(serial=serial, name=self.name, directives=directives, checks=checks), if_match=now.etag)
 
     def checked(self) -> str:
         """Wait for a check's result, and return its reason."""
         client = self.stack.agent_client
 
         def results() -> int:
-            return sum(check.successes + check.failures for check in client.checks().checks)
+            return sum(check.successes + check.failures for check in client.checks(virtual=self.name).checks)
 
         until(lambda: results() >= 1, 15, "no check ran")
-        return client.checks().checks[0].reason
+        return client.checks(virtual=self.name).checks[0].reason
 
     def marked(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.marks.iterdir()}
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Ground]:
+    text = LVS_CF.format(serial=1, name="http", directives="", checks="")
+    with running_stack(text, console=False, agent_keys=ROOT_COMMANDS) as stack:
+        yield Ground(stack)
+
+
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with running_stack(LVS_CF.format(serial=1, directives="", checks=""), console=False, agent_keys=ROOT_COMMANDS) as stack:
-        marks = stack.folder.path / "marks"
-        marks.mkdir()
-        marks.chmod(0o777)
-        yield Ground(stack, marks)
+def ground(shared: Ground) -> Ground:
+    shared.fresh(f"http{next(_numbers)}")
+    return shared
 
 
 ROOT_COMMANDS = 'root_commands = ["/usr/bin/touch /run/piranha-test-listed"]\n'
@@ -129,7 +156,6 @@ class TestChecks:
     def test_a_program_from_elsewhere_never_runs(self, ground: Ground, words: str) -> None:
         folder = ground.stack.folder.path / "programs"
         outside = ground.stack.folder.path / "outside"
-        outside.mkdir()
         program(outside, "stranger", ground.marks)
         (folder / "link").symlink_to(outside / "stranger")
         (folder / "door").symlink_to(outside, target_is_directory=True)
@@ -152,11 +178,10 @@ class TestChecks:
 
     def test_test_now_is_held_to_the_same_rules(self, ground: Ground) -> None:
         outside = ground.stack.folder.path / "outside"
-        outside.mkdir()
         program(outside, "stranger", ground.marks)
         client = ground.stack.agent_client
         request = TrialRequest(
-            etag=client.config().etag, virtual="http", send=None, expect=None, use_regex=False, send_program=f"{outside}/stranger %h"
+            etag=client.config().etag, virtual=ground.name, send=None, expect=None, use_regex=False, send_program=f"{outside}/stranger %h"
         )
         with contextlib.suppress(AgentRefused, InvalidConfig):
             assert not any(result.ok for result in client.trial(request).results)
@@ -187,14 +212,19 @@ class TestRootCommands:
             "touch /run/piranha-test-listed",
         ],
     )
-    @pytest.mark.parametrize("keyword", ["active_cmd", "inactive_cmd"])
-    def test_a_command_that_agent_toml_does_not_list_never_runs(self, ground: Ground, keyword: str, command: str) -> None:
+    def test_a_command_that_agent_toml_does_not_list_never_runs(self, ground: Ground, command: str) -> None:
+        """Neither when this director becomes active nor when it ceases to be, and each time it is said."""
         listed, other = Path("/run/piranha-test-listed"), Path("/run/piranha-test-other")
         listed.unlink(missing_ok=True)
-        try:
-            ground.apply(directives=f'{keyword} = "{command}"')
-        except InvalidConfig:
-            return
+        for keyword in ("active_cmd", "inactive_cmd"):
+            with contextlib.suppress(InvalidConfig):
+                ground.apply(directives=f'{keyword} = "{command}"')
+                refused = {
+                    alert.message.partition(" ")[0] for alert in ground.stack.agent_client.state().alerts if "root-command" in alert.code
+                }
+                assert refused == {keyword}
+        with contextlib.suppress(InvalidConfig):
+            ground.apply(directives=f'active_cmd = "{command}"\ninactive_cmd = "{command}"')
         ground.stack.stop_agent()
         ground.stack.start_agent()
         ground.checked()
@@ -232,6 +262,7 @@ class TestTheSocket:
     def test_the_processes_own_sockets_are_roots_alone(self, ground: Ground) -> None:
         for name in ("supervisor", "pulse", "nanny"):
             path = ground.stack.folder.runtime / f"{name}.sock"
+            until(path.exists, 30, f"{name} is not there")  # the API answers before the others do
             assert path.stat().st_mode & 0o077 == 0
             assert "PermissionError" in as_nobody(f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})")
 
@@ -250,7 +281,7 @@ def test_a_client_of_the_api_cannot_be_made_to_write_outside_lvs_cf_and_the_agen
         return sorted(path for path in folder.path.rglob("*") if not own & {path, *path.parents})
 
     before = others()
-    text = LVS_CF.format(serial=9, directives="", checks="")
+    text = LVS_CF.format(serial=9, name=ground.name, directives="", checks="")
     client = ground.stack.agent_client
     client.put_config(text, if_match=client.config().etag, comment="../../x\r\nX-Evil: 1", actor="../y")
     assert others() == before

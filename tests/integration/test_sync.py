@@ -16,12 +16,19 @@ from lvsagent.api.contract import Write
 from lvsagent.api.sync_routes import PEER_AT_ONCE
 from lvsagent.client import AgentClient, AgentRefused
 from lvsagent.core.table import AddServer, AddService, DeleteService, Family, Server, ServerKey, Service, ServiceKey
+from lvsagent.lvsd import sync
 from lvsagent.wire import Receipt
 from tests.integration.sync_lab import PAIR, Both, both, eventually
 
 
 def changed(number: int, text: str = PAIR) -> str:
     return text.replace("serial_no = 1\n", f"serial_no = {number}\n")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standby gets its moment however busy this machine is: how long it is, and that it ends, is another test's."""
+    monkeypatch.setattr(sync, "STANDBY_FIRST_S", 20.0)
 
 
 async def test_a_fresh_director_gets_the_whole_lvs_cf_with_its_history(tmp_path: Path) -> None:
@@ -32,6 +39,7 @@ async def test_a_fresh_director_gets_the_whole_lvs_cf_with_its_history(tmp_path:
         assert [(each.id, each.node, each.origin) for each in two.revisions] == [(each.id, "lefty", "start") for each in one.revisions]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_receipt_says_applied_there_with_its_hash_and_serial(tmp_path: Path) -> None:
     async with both(tmp_path) as pair:
         await pair.settle("in_step")
@@ -43,6 +51,7 @@ async def test_the_receipt_says_applied_there_with_its_hash_and_serial(tmp_path:
         assert pair.two.text() == changed(2)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_standby_has_applied_before_the_active_director_does(tmp_path: Path) -> None:
     async with both(tmp_path) as pair:
         await pair.settle("in_step")
@@ -60,7 +69,7 @@ async def test_the_standby_has_applied_before_the_active_director_does(tmp_path:
         assert order == ["righty", "lefty"]
 
 
-async def test_an_accept_does_not_wait_for_a_director_that_was_slow_before(tmp_path: Path) -> None:
+async def test_an_accept_does_not_wait_for_a_director_that_was_slow_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with both(tmp_path) as pair:
         await pair.settle("in_step")
         pair.one.be("active")
@@ -78,6 +87,7 @@ async def test_an_accept_does_not_wait_for_a_director_that_was_slow_before(tmp_p
         pair.one.way.holds = None
         await pair.one.accept(changed(4))
         await pair.settle("in_step")
+        monkeypatch.setattr(sync, "STANDBY_FIRST_S", 20.0)  # it is waited for again, and this machine may be busy
         third = await pair.one.accept(changed(5))
         assert isinstance(third, Receipt)
         assert third.peer is not None
@@ -109,7 +119,7 @@ async def test_500_accepts_in_a_row_end_in_step(tmp_path: Path) -> None:
         for number in range(2, 502):
             await pair.one.accept(changed(number))
         await pair.settle("in_step")
-        assert pair.whole()
+        await eventually(pair.whole, pair.words)
         assert pair.two.text() == changed(501)
         assert (await pair.two.ask(pair.two.client.history)).total == 501
 
@@ -174,7 +184,7 @@ async def test_the_same_edit_on_both_becomes_one_history_by_itself(tmp_path: Pat
         await pair.two.accept(changed(2))
         pair.mend()
         await pair.settle("in_step")
-        assert pair.whole()
+        await eventually(pair.whole, pair.words)
 
 
 async def test_an_edit_by_hand_over_there_is_never_overwritten(tmp_path: Path) -> None:

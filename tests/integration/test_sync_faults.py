@@ -41,9 +41,10 @@ class FullDisk(SystemFiles):
 async def lamp_is_right(pair: Both) -> None:
     """What each says of itself and of the other is what the files say."""
     await pair.settle("in_step")
-    assert pair.whole()
+    await eventually(pair.whole, pair.words)  # the heads are alike before each has put its own in force
     assert pair.one.text() == pair.two.text()
     for side in (pair.one, pair.two):
+        await eventually(lambda: side.director.both.info().equal, pair.words)  # noqa: B023 -- called in this round
         info = await side.ask(side.client.sync)
         assert (info.equal, info.differences) == (True, [])
         assert info.peer is not None

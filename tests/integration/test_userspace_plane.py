@@ -16,6 +16,7 @@ import pytest
 from app.lvscf.model import Forwarding, Protocol
 from lvsagent.adapters import ipvs_userspace
 from lvsagent.adapters.ipvs_userspace import UserspaceIpvs
+from lvsagent.adapters.userspace_listening import listen_words
 from lvsagent.core.table import (
     AddServer,
     AddService,
@@ -402,7 +403,7 @@ async def test_a_port_that_is_taken_is_refused_in_words(plane: UserspaceIpvs) ->
 
 
 def test_a_port_without_permission_is_refused_with_the_remedy() -> None:
-    words = ipvs_userspace._listen_words(HTTP, 80, OSError(errno.EACCES, "Permission denied"))
+    words = listen_words(HTTP, 80, OSError(errno.EACCES, "Permission denied"))
     assert words == "port 80 needs root; set userspace_port_offset"
 
 

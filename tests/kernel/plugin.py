@@ -3,13 +3,16 @@
 On the host the first such test boots a guest that runs a pytest of its own over the same files, with the same test ids.  The guest writes
 every report as a line of JSON; the host hands them on as they come, so a failing test shows here exactly what it showed there.  Tests
 with another ``kernel(group)`` get another boot.
+
+A guest has one processor, and the host's own tests mostly wait: so guests run beside them, one after the other, ahead of the place where
+their reports are wanted.  Those that measure how long something takes are ``kernel(group, alone=True)`` and run when all else is done.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -35,6 +38,12 @@ def group_of(item: pytest.Item) -> str | None:
     return str(mark.args[0]) if mark.args else GROUP
 
 
+def alone(items: Iterable[pytest.Item]) -> set[str | None]:
+    """The groups that must have the machine to themselves."""
+    marks = ((group_of(item), item.get_closest_marker("kernel")) for item in items)
+    return {group for group, mark in marks if mark is not None and mark.kwargs.get("alone")}
+
+
 class Reporter:
     """In the guest: every report as a line of JSON."""
 
@@ -47,32 +56,25 @@ class Reporter:
         self._file.write(json.dumps(data, default=str) + "\n")
 
 
-class Lab:
-    """On the host: one guest at a time, and the reports that have come out of it."""
+class Boot:
+    """One guest with the tests of one group, and the reports that have come out of it."""
 
-    def __init__(self, session: pytest.Session) -> None:
+    def __init__(self, session: pytest.Session, group: str, wanted: list[str]) -> None:
         self._session = session
-        self._guest: uml.Guest | None = None
-        self._group = ""
-        self._lines: Iterator[str] = iter(())
         self._early: dict[str, list[TestReport]] = {}
         self._dead = ""
+        self.guest = uml.Guest(limit_s=LIMIT_S)
+        (self.guest.folder / "tests").write_text("\n".join(wanted))
+        self.guest.start(group=group)
+        self._lines = self.guest.lines()
 
     def reports(self, item: pytest.Item) -> Iterator[TestReport]:
         """The reports of one test, from set-up to tear-down, as they come."""
-        if self._guest is None or self._group != group_of(item):
-            self._boot(item)
         waiting = self._early.pop(item.nodeid, [])
         yield from waiting
         if waiting and waiting[-1].when == "teardown":
             return
         yield from self._follow(item)
-
-    def close(self) -> None:
-        """End the guest."""
-        if self._guest is not None:
-            self._guest.close()
-            self._guest = None
 
     def _follow(self, item: pytest.Item) -> Iterator[TestReport]:
         if self._dead:
@@ -91,20 +93,48 @@ class Lab:
             self._dead = str(died)
             yield self._failure(item, self._dead)
 
-    def _boot(self, first: pytest.Item) -> None:
-        self.close()
-        self._group = group_of(first) or GROUP
-        self._early, self._dead = {}, ""
-        self._guest = uml.Guest(limit_s=LIMIT_S)
-        items = self._session.items
-        wanted = [item.nodeid for item in items[items.index(first) :] if group_of(item) == self._group]
-        (self._guest.folder / "tests").write_text("\n".join(wanted))
-        self._guest.start(group=self._group)
-        self._lines = self._guest.lines()
-
     @staticmethod
     def _failure(item: pytest.Item, words: str) -> TestReport:
         return TestReport(item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed", words, "call")
+
+
+class Lab:
+    """On the host: the groups of tests that are to come, and one guest at a time."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self._boots: dict[str, Boot] = {}
+        self._to_come: dict[str, list[str]] = {}
+        self._alone = alone(session.items)
+        for item in session.items:
+            if (group := group_of(item)) and not item.get_closest_marker("skip"):
+                self._to_come.setdefault(group, []).append(item.nodeid)
+
+    def advance(self) -> None:
+        """Between two of the host's tests: boot the next guest, if none runs and one may run beside them."""
+        group = next((group for group in self._to_come if group not in self._alone), None)
+        if group is not None and not self._runs():
+            self._boot(group)
+
+    def reports(self, item: pytest.Item) -> Iterator[TestReport]:
+        """The reports of one test."""
+        group = group_of(item) or GROUP
+        if group not in self._boots:
+            for each in self._boots.values():
+                each.guest.close()
+            self._boot(group)
+        return self._boots[group].reports(item)
+
+    def close(self) -> None:
+        """End every guest."""
+        for each in self._boots.values():
+            each.guest.close()
+
+    def _runs(self) -> bool:
+        return any(not each.guest.ended() for each in self._boots.values())
+
+    def _boot(self, group: str) -> None:
+        self._boots[group] = Boot(self._session, group, self._to_come.pop(group))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -124,18 +154,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.xdist_group("kernel"))
         if why_not:
             item.add_marker(pytest.mark.skip(reason=why_not))
-    order = {group: number for number, group in enumerate(dict.fromkeys(group_of(item) for item in guest_items), start=1)}
+    last = alone(guest_items)
+    groups = sorted(dict.fromkeys(group_of(item) for item in guest_items), key=lambda group: group in last)
+    order = {group: number for number, group in enumerate(groups, start=1)}
     items.sort(key=lambda item: order.get(group_of(item), 0))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
-    """Hand on what the guest reported for this test."""
-    if inside() or group_of(item) is None or item.get_closest_marker("skip"):
+    """Hand on what the guest reported for a test of its; between the host's own, have the next guest begin."""
+    if inside() or item.get_closest_marker("skip"):
         return None
     session: Any = item.session
     if not hasattr(session, "lab"):
         session.lab = Lab(item.session)
+    if group_of(item) is None:
+        session.lab.advance()
+        return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in session.lab.reports(item):
         item.ihook.pytest_runtest_logreport(report=report)

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from lvsagent.adapters.checks import Checks
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from tests.kernel import net
 
 pytestmark = pytest.mark.kernel

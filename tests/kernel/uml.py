@@ -46,11 +46,13 @@ class GuestDied(Exception):
 class Guest:
     """One boot.  ``start()`` returns at once, ``lines()`` follows the guest's results, ``close()`` leaves nothing behind."""
 
-    def __init__(self, *, limit_s: float) -> None:
+    def __init__(self, *, limit_s: float, memory: str = MEMORY) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
         self._limit_s = limit_s
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
+        self._end = ""
 
     def __enter__(self) -> Guest:
         return self
@@ -69,7 +71,7 @@ class Guest:
         (self.folder / "results").touch()
         command = [
             shutil.which("linux.uml", path=search_path()) or "linux.uml",
-            f"mem={MEMORY}",
+            f"mem={self._memory}",
             f"uml_dir={self.folder}/",
             "rootfstype=hostfs",
             "rootflags=/",
@@ -98,7 +100,7 @@ class Guest:
         with (self.folder / "results").open(encoding="utf-8") as results:
             pending = ""
             while True:
-                ended = self._ended()
+                ended = self.ended()
                 pending += results.read()
                 *whole, pending = pending.split("\n")
                 yield from whole
@@ -109,7 +111,7 @@ class Guest:
 
     def wait(self) -> int:
         """Wait for the guest to power off; its exit status.  Raises GuestDied when it has none or takes too long."""
-        while not (ended := self._ended()):
+        while not (ended := self.ended()):
             time.sleep(0.02)
         try:
             return int((self.folder / "status").read_text())
@@ -125,20 +127,28 @@ class Guest:
             parts.append(f"--- guest {name} ---\n{text[-limit:]}")
         return "\n".join(parts)
 
+    def ended(self) -> str:
+        """Why nothing more comes from it, ``""`` while it may; one that runs for too long is ended by this."""
+        assert self._process is not None
+        if not self._end and self._process.poll() is not None:
+            self._end = "the guest has ended"
+        elif not self._end and time.monotonic() > self._deadline:
+            self._end = f"the guest ran longer than {self._limit_s:g} s"
+            self._kill(self._process)
+        return self._end
+
     def close(self) -> None:
         """End the guest if it still runs, with every process that it started on the host, and remove its folder."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._kill(self._process)
             self._process = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _ended(self) -> str:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            return "the guest has ended"
-        return f"the guest ran longer than {self._limit_s:g} s" if time.monotonic() > self._deadline else ""
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     @staticmethod
     def _memory_folder() -> str:

@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows: no shell is ever started, and nothing committed depends on one machine."""
+"""Rules of the house that no linter knows: no shell is ever started, no module is too long, and nothing depends on one machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("app", "lvsagent", "deploy")
+LONGEST_MODULE = 400
+"""In lines: who has to read more than that at once does not see what is wrong."""
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "csh", "busybox"}
 STARTS_A_SHELL = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell", "subprocess_shell"}
 
 
 def product_sources() -> list[Path]:
     return [path for room in PRODUCT for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_no_module_of_the_product_is_longer_than_one_can_read_at_once() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in product_sources()}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
 def shells_in(source: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from app.lvscf.diagnostics import shown
 from app.lvscf.foreign.assemble import Found, Server, Service
-from app.lvscf.foreign.keepalived_checks import CHECKERS, CheckedServer, put_check, put_times
+from app.lvscf.foreign.keepalived_checks import CHECKERS, CheckedServer, put_check, put_retry_unsaid, put_times
 from app.lvscf.foreign.keepalived_grammar import Statement, parse
 from app.lvscf.foreign.keepalived_vrrp import Vrrp
 from app.lvscf.foreign.keepalived_words import SERVICE, TOP, look_up, say_all
@@ -159,6 +159,7 @@ class _Virtual:
         self._inhibit()
         put_check(self.values, self._checked, self._virtual_host)
         put_times(self.values, self._times)
+        put_retry_unsaid(self.values, self._checked)
         if self.servers:
             self.values.put(self.head.line, "rise", 1, "a server comes back after one good check, as there")
         if "check_interval" not in self.values.found:

@@ -40,6 +40,8 @@ _TIME_LIMITS = {"connect_timeout", "misc_timeout"}
 _DNS_NAME, _DNS_TYPE = ".", "SOA"
 """What a DNS_CHECK asks for where it does not say."""
 
+_RETRIES = {"DNS_CHECK": 3, "MISC_CHECK": 0}
+"""How often a checker asks again where nothing says it; all others once."""
 CHECKERS = frozenset(
     (
         *("TCP_CHECK", "HTTP_GET", "SSL_GET", "SMTP_CHECK", "DNS_CHECK", "MISC_CHECK", "PING_CHECK", "UDP_CHECK"),
@@ -315,6 +317,16 @@ def put_times(values: Values, own: dict[str, Statement]) -> None:
             values.found["fall"] = before
     if "delay_before_retry" in own:
         values.ledger.needless(own["delay_before_retry"].line, _NEEDLESS["delay_before_retry"])
+
+
+def put_retry_unsaid(values: Values, servers: Sequence[CheckedServer]) -> None:
+    """A server that fails is asked again before it leaves, also where no ``retry`` says so."""
+    checker = next((checker for server in servers for checker in server.checkers), None)
+    if checker is None or "check" not in values.found or "fall" in values.found:
+        return
+    retries = _RETRIES.get(checker.word, 1)
+    if retries:
+        values.put(checker.line, "fall", retries + 1, f"{checker.word} asks {retries} more time{'s' * (retries > 1)} when no retry is said")
 
 
 def hex_text(words: Sequence[str]) -> str | None:

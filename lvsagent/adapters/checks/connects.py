@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from lvsagent.adapters.checks import reasons
 from lvsagent.adapters.checks.waiter import STALL_S, address_of
-from lvsagent.core.health import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 
 Done = Callable[[list[tuple[int, Outcome]]], None]
 """Called with the runs that have ended, and how."""

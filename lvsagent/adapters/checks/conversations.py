@@ -29,8 +29,8 @@ from lvsagent.core.check_dns import BadQueryError, DnsQuestion, NotDnsError
 from lvsagent.core.check_http import MOST_BYTES as HTTP_MOST_BYTES
 from lvsagent.core.check_http import HttpAnswer, NotHttpError
 from lvsagent.core.check_smtp import QUIT, REPLY_MOST_BYTES, NotSmtpError, smtp_ehlo, smtp_reply
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome, shown
 from lvsagent.core.expect import REPLY_LIMIT_BYTES
-from lvsagent.core.health import CheckSpec, Method, Outcome, shown
 
 MOST_SEARCHES = 8
 """How often a pattern is tried on an answer that grows, before its end is waited for."""

@@ -16,8 +16,8 @@ from lvsagent.adapters.checks import reasons
 from lvsagent.adapters.checks.waiter import OutOfTimeError, Search, Waiter, address_of, guarded
 from lvsagent.core.check_dns import MOST_BYTES, BadQueryError, DnsQuestion, NotDnsError, same_record, unexpected_records
 from lvsagent.core.check_ping import echo_request, is_echo_reply
+from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES
-from lvsagent.core.health import CheckSpec, Outcome
 
 MOST_DATAGRAMS = 64
 """How many answers to other questions are passed over."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from app.lvscf.posix_regex import Translated, translate
 from lvsagent.adapters.checks.waiter import Search, Waiter
+from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES, prefix_verdict
-from lvsagent.core.health import CheckSpec, Outcome
 
 SEARCH_PAUSE_S = 0.05
 """A pattern is tried again on a longer answer at most this often."""

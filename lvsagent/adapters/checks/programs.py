@@ -18,8 +18,8 @@ from pathlib import Path
 
 from app.lvscf.posix_regex import BadPatternError, translate
 from lvsagent.adapters.checks import reasons
+from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES, REPLY_LIMIT_BYTES, output_matches
-from lvsagent.core.health import CheckSpec, Outcome
 
 OUTPUT_LIMIT_BYTES = 64 * 1024
 """Whoever prints more is ended."""

@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 
-from lvsagent.core.health import CheckSpec, shown
+from lvsagent.core.check_spec import CheckSpec, shown
 
 CONNECTION_REFUSED = "connection refused"
 CLOSED_WITHOUT_ANSWER = "the connection was closed without an answer"

@@ -13,8 +13,8 @@ from lvsagent.adapters.checks.datagrams import receive
 from lvsagent.adapters.checks.judge import Judge
 from lvsagent.adapters.checks.stream import connect
 from lvsagent.adapters.checks.waiter import OutOfTimeError, Search, Waiter, address_of, guarded
+from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.core.expect import ANSWER_LIMIT_BYTES
-from lvsagent.core.health import CheckSpec, Method, Outcome
 
 
 async def check_stream(spec: CheckSpec, search: Search) -> Outcome:

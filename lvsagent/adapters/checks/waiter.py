@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from app.lvscf.posix_regex import BadPatternError
 from lvsagent.adapters.checks import reasons
-from lvsagent.core.health import CheckSpec, Outcome
+from lvsagent.core.check_spec import CheckSpec, Outcome
 
 STALL_S = 1.0
 """A time limit that is noticed this much too late says that this director stood still, nothing about the server."""

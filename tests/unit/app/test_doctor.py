@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.doctor import view
-from lvsagent.core.doctor import Heard, Seen
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Seen
 from lvsagent.wire import DoctorFinding, DoctorReport, DoctorResult
 from tests.fakes.agent import NOW, TUTORIAL, FakeAgent
 from tests.unit.app.browsing import visit

@@ -122,6 +122,30 @@ def test_every_accept_offers_to_go_back_by_itself(client: FlaskClient, url: str)
     assert "guard" not in form.fields
 
 
+@pytest.mark.parametrize("url", ["/virtual-servers", REAL])
+def test_activate_and_deactivate_go_back_by_themselves_too(client: FlaskClient, agent: FakeAgent, clock: Clock, url: str) -> None:
+    before = agent.text
+    table = visit(client, url)
+    assert "(DE)ACTIVATE: go back by itself unless I confirm within" in table.words
+    last = re.findall(r'type="radio" name="server" value="([^"]+)"', table.html)[-1]
+    page = table.press("(DE)ACTIVATE", server=last, guard="1", guard_s="30")
+    assert "Serial 8 goes back by itself in 30 s" in page.words
+    clock.now += 30
+    assert "Serial 8 went back by itself" in visit(client, url).words
+    assert agent.text == before.replace("serial_no = 7", "serial_no = 9")
+
+
+@pytest.mark.parametrize("url", ["/virtual-servers", REAL])
+def test_without_the_tick_they_stay_and_a_time_that_is_none_is_refused(client: FlaskClient, agent: FakeAgent, url: str) -> None:
+    table = visit(client, url)
+    last = re.findall(r'type="radio" name="server" value="([^"]+)"', table.html)[-1]
+    refused = table.press("(DE)ACTIVATE", server=last, guard="1", guard_s="soon")
+    assert (refused.status, agent.text) == (422, TUTORIAL)
+    assert "is not a number of seconds" in refused.words
+    assert "goes back by itself in" not in table.press("(DE)ACTIVATE", server=last).words
+    assert "serial_no = 8" in agent.text
+
+
 def test_a_guarded_change_counts_down_on_every_page_of_every_session(
     client: FlaskClient, stranger: FlaskClient, agent: FakeAgent, clock: Clock
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from app.lvscf.model import CheckKind, DnsRecord, Protocol, VirtualServer
 from lvsagent.core.check_plan import check_spec, unchecked
-from lvsagent.core.health import CheckSpec, Method, describe
+from lvsagent.core.check_spec import CheckSpec, Method, describe
 
 
 def spec(port: int = 80, **fields: Any) -> CheckSpec:

@@ -22,7 +22,10 @@ from app.lvscf.model import (
     VirtualServer,
 )
 from lvsagent.core.addresses import Address
-from lvsagent.core.desired import Expansion, Pool, awaited, clean, decide, decide_all, expand, host_names
+from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import awaited, decide, decide_all
+from lvsagent.core.expansion import expand, host_names
+from lvsagent.core.pools import Expansion, Pool
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Timeouts
 
 ONE, TWO = ServerKey("10.11.12.21", 80), ServerKey("10.11.12.22", 80)

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from app.lvscf.model import CheckKind, Config, Forwarding, GlobalSettings, HostDevice, Protocol, RealServer, VirtualServer
-from lvsagent.core.doctor import Advice, Heard, Patient, Seen, Sure, advise, ward
+from lvsagent.core.doctor import Advice, Sure, advise, ward
 from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Patient, Seen
 from tests.fakes.examiner import well
 
 VIP, VIP6 = "192.0.2.100", "2001:db8:1::100"

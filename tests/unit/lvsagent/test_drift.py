@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.lvscf import load
-from lvsagent.core.desired import Expansion, decide_all, expand
+from lvsagent.core.desired import decide_all
 from lvsagent.core.drift import Side, differences, read_print, wanted_print
+from lvsagent.core.expansion import expand
+from lvsagent.core.pools import Expansion
 from lvsagent.core.table import Entry, Server, ServerKey, Table
 from lvsagent.core.weights import Sides
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from app.lvscf import load, write
 from app.lvscf.model import Config, Forwarding, Protocol
-from lvsagent.core.desired import expand
+from lvsagent.core.expansion import expand
 from lvsagent.core.foreign import as_blocks
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey
 from tests.integration.lvsd_lab import TUTORIAL

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.lvscf.model import Protocol
-from lvsagent.core.health import CheckSpec, Method
+from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.core.table import Counters, Entry, Family, Server, ServerKey, Service, ServiceKey
 from lvsagent.lvsd.event_log import FILE_LINES, KEPT, EventLog
 from lvsagent.lvsd.health_book import HealthBook
@@ -120,7 +120,7 @@ def test_another_check_of_the_same_server_keeps_what_is_known(tmp_path: Path) ->
     one = book(tmp_path, SPEC)
     one.report([info(SPEC, "up")])
     one.configure([CheckSpec("http/one", "10.11.12.21", 80, "tcp", Method.SEND_EXPECT, expect=b"220")])
-    assert one.known() == {"http/one": "up"}
+    assert one.known_state("http/one") == "up"
 
 
 def test_health_outlives_the_process_for_the_same_address_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from app.lvscf.mark_ports import BadPortsError, read_ports
 from app.lvscf.model import Config, HostDevice, Protocol, VirtualServer
 from lvsagent.adapters.mark_rules import iptables_text, nft_text, read_iptables
-from lvsagent.core.desired import expand
+from lvsagent.core.expansion import expand
 from lvsagent.core.marks import MarkRule
 from lvsagent.lvsd.marks import LOOK_S, MarkKeeper
 from tests.fakes.marks import FakeMarks

@@ -10,7 +10,7 @@ import pytest
 
 from app.lvscf import load
 from app.lvscf.model import GlobalSettings
-from lvsagent.core.desired import expand
+from lvsagent.core.expansion import expand
 from lvsagent.lvsd.pairing import heartbeat_paths, peer_info, pulse_configuration, redundancy_alerts, takes_traffic
 from lvsagent.messages import HeartbeatPath, PulseConfigure, PulseState
 from lvsagent.settings import AgentSettings

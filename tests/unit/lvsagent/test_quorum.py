@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lvscf.model import Config, HostDevice, RealServer, VirtualServer
-from lvsagent.core.desired import Pool, decide, expand, sorry_is_in
+from lvsagent.core.desired import decide, sorry_is_in
+from lvsagent.core.expansion import expand
+from lvsagent.core.pools import Pool
 from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Entry, Server, ServerKey
 

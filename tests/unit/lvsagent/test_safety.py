@@ -8,7 +8,7 @@ from app.lvscf import ip_of, load
 from app.lvscf.model import Forwarding, Protocol
 from lvsagent.core.addresses import Address
 from lvsagent.core.continuity import TakenOut, taken_out
-from lvsagent.core.desired import expand
+from lvsagent.core.expansion import expand
 from lvsagent.core.plan_prints import fingerprint, grown, plan_lines
 from lvsagent.core.table import (
     AddServer,

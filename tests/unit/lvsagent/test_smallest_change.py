@@ -19,8 +19,10 @@ from app.lvscf.model import (
     Scheduler,
     VirtualServer,
 )
-from lvsagent.core.desired import Expansion, decide_all, expand
+from lvsagent.core.desired import decide_all
+from lvsagent.core.expansion import expand
 from lvsagent.core.plan import applied, plan, service_of
+from lvsagent.core.pools import Expansion
 from lvsagent.core.table import AddServer, DeleteServer, Operation, ServerKey, SetServer
 
 SERVER: dict[str, st.SearchStrategy[Any]] = {

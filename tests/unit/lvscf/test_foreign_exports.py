@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from app.lvscf import Config, load, render
 from app.lvscf.foreign import added, export_ipvsadm, export_keepalived, import_text, replaced
 from app.lvscf.model import CheckKind, DnsRecord, FailoverService, Forwarding, HostDevice, RealServer, ServiceKind, VirtualServer
-from lvsagent.core.desired import decide_all, expand
+from lvsagent.core.desired import decide_all
+from lvsagent.core.expansion import expand
 from lvsagent.core.ipvsadm_text import rules
 from tests.unit.lvscf.foreign_strategies import for_ipvsadm
 
