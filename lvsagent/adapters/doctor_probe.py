@@ -46,14 +46,15 @@ def _look(patient: Patient) -> Seen:
     way = wires.way_to(patient.address, avoid=patient.vip)
     if way.local:
         return Seen(reason="it is this director itself, which cannot be looked at from here")
-    hardware = b"" if way.gateway else _found(patient.address, way)
+    neighbour = way.ethernet and not way.gateway
+    hardware = _found(patient.address, way) if neighbour else b""
+    if neighbour and not hardware and patient.forwarding is not Forwarding.DIRECT:
+        return Seen(reason="nobody answers at its address: it is off, or not on this network")
     if patient.forwarding is Forwarding.NAT:
         return _look_through_nat(patient, way, hardware)
     if not hardware and patient.forwarding is Forwarding.DIRECT:
-        behind = f"it is behind a router ({way.gateway})" if way.gateway else "it is off, or behind a router"
+        behind = "it is off, or behind a router" if neighbour else f"it is behind {way.gateway or way.device}"
         return Seen(reason=f"it has no hardware address on this director's networks, which direct routing needs: {behind}")
-    if not hardware and not way.gateway:
-        return Seen(reason="nobody answers at its address: it is off, or not on this network")
     claims = bool(hardware) and hardware in wires.who_has(patient.vip, way, LIMIT_S, lambda one: one == hardware)
     if patient.forwarding is Forwarding.TUNNEL:
         room = way.mtu - TUNNEL_BYTES[6 if six else 4]
@@ -73,8 +74,6 @@ def _look(patient: Patient) -> Seen:
 
 def _look_through_nat(patient: Patient, way: Way, hardware: bytes) -> Seen:
     """As a client whose address the real server can only answer by its default route: the virtual address stands for it."""
-    if not hardware and not way.gateway:
-        return Seen(reason="nobody answers at its address: it is off, or not on this network")
     if not wires.way_to(patient.vip).local:
         return Seen(director=way.own, here=False)
 

@@ -29,6 +29,7 @@ _EVERYBODY = b"\xff" * 6
 _DISCARD = 9
 _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _ARP_ANSWER = 2
+_ETHERNET = 1
 _SIOCGIFMTU, _SIOCGIFHWADDR = 0x8921, 0x8927
 _RTM_GETROUTE, _RTN_LOCAL = 26, 2
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -44,7 +45,7 @@ _LONGEST_PACKET = 65536
 class Way:
     """How packets leave for an address: interface, next hop (``""``: it is a neighbour), our own address there and the interface's MTU.
 
-    ``local``: the address is this host's own.
+    ``local``: the address is this host's own; ``ethernet``: there are neighbours to ask on that interface.
     """
 
     device: str
@@ -52,6 +53,7 @@ class Way:
     own: str
     mtu: int
     local: bool
+    ethernet: bool = True
 
 
 def way_to(address: str, *, avoid: str = "") -> Way:
@@ -71,7 +73,8 @@ def way_to(address: str, *, avoid: str = "") -> Way:
     if own == avoid:
         own = _another(kind, device, avoid) or own
     mtu = int.from_bytes(_of_interface(_SIOCGIFMTU, device)[16:20], sys.byteorder)
-    return Way(device, gateway, own, mtu, local=found[7] == _RTN_LOCAL)
+    kind_of_link = int.from_bytes(_of_interface(_SIOCGIFHWADDR, device)[16:18], sys.byteorder)
+    return Way(device, gateway, own, mtu, local=found[7] == _RTN_LOCAL, ethernet=kind_of_link == _ETHERNET)
 
 
 def who_has(address: str, way: Way, limit_s: float, enough: Callable[[bytes], bool] = lambda _one: True) -> set[bytes]:
@@ -144,7 +147,10 @@ def _raw(packet: bytes, address: str, protocol: int) -> None:
     kind = _family(address)
     with socket.socket(kind, socket.SOCK_RAW, protocol) as out:
         out.setsockopt(*_MTU_DISCOVER[kind], _PROBE)
-        out.sendto(packet, (address, 0))
+        try:
+            out.sendto(packet, (address, 0))
+        except PermissionError as error:
+            raise OSError("this director's own packet filter does not let the packet out") from error
 
 
 # --- answers in ----------------------------------------------------------------------------------------------------------------

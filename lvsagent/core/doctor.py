@@ -17,6 +17,7 @@ from lvsagent.core.check_plan import check_spec
 from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.core.clean_text import clean
 from lvsagent.core.expansion import Resolve, expand
+from lvsagent.core.marks import marks_of
 from lvsagent.core.packets import Answer
 from lvsagent.core.patients import Patient, Seen
 from lvsagent.core.pools import Member, Pool
@@ -72,7 +73,7 @@ def ward(config: Config, place: int, resolve: Resolve) -> Ward:
             problems.append("it has a firewall mark and no address: there is nothing that real servers could be asked for")
             continue
         problems += [problem.message for problem in expansion.problems if problem.code in {"server-address", "duplicate-server"}]
-        found += [_patient(config, chosen, member, vip, pool) for member in pool.members]
+        found += [_patient(config, chosen, member, vip) for member in pool.members]
     return Ward(tuple(found), tuple(clean(problem) for problem in problems))
 
 
@@ -82,20 +83,30 @@ def _vip(virtual: VirtualServer, pool: Pool, resolve: Resolve) -> str:
     return "" if address == NO_ADDRESS else address
 
 
-def _patient(config: Config, virtual: VirtualServer, member: Member, vip: str, pool: Pool) -> Patient:
-    server, forwarding = virtual.servers[member.place], member.server.forwarding
-    port = server.effective_port if forwarding is Forwarding.NAT else (pool.key.port or virtual.port)
+def _patient(config: Config, virtual: VirtualServer, member: Member, vip: str) -> Patient:
+    server = virtual.servers[member.place]
+    port, protocol = _asked_at(virtual, server, member.server.forwarding)
     return Patient(
-        virtual=clean(pool.name),
+        virtual=clean(virtual.name),
         name=clean(member.name),
         address=member.key.address,
-        forwarding=forwarding,
+        forwarding=member.server.forwarding,
         vip=vip,
         port=port,
-        protocol=virtual.protocol,
-        payload=_payload(virtual, server, member.key.address, port) if virtual.protocol is Protocol.UDP else b"",
+        protocol=protocol,
+        payload=_payload(virtual, server, member.key.address, port) if protocol is Protocol.UDP else b"",
         gateway=_gateway(config.globals, member.key.address),
     )
+
+
+def _asked_at(virtual: VirtualServer, server: RealServer, forwarding: Forwarding) -> tuple[int, Protocol]:
+    """The port that a server is asked at, and its protocol.  Of the ports of a mark it is the first that is named alone (else 0)."""
+    if forwarding is Forwarding.NAT and server.effective_port != virtual.port:
+        return server.effective_port, virtual.protocol
+    if not (virtual.fwmark and virtual.mark_ports):
+        return virtual.port, virtual.protocol
+    named = (one for one in marks_of(virtual, "*") if one.first == one.last)
+    return next(((one.first, one.protocol) for one in named), (0, virtual.protocol))
 
 
 def _gateway(settings: GlobalSettings, address: str) -> str:
@@ -107,7 +118,7 @@ def _gateway(settings: GlobalSettings, address: str) -> str:
 def _payload(virtual: VirtualServer, server: RealServer, address: str, port: int) -> bytes:
     """What the check of a UDP service asks; empty when it asks something else, or nothing."""
     spec = check_spec(virtual, key=server.name, address=address, port=port)
-    if spec.protocol != Protocol.UDP.value:
+    if spec.protocol != Protocol.UDP.value or spec.port != port:
         return b""
     return _query(spec) if spec.method is Method.DNS else spec.send
 

@@ -105,16 +105,9 @@ class Doctor:
         self._finish(name, [doctor_result(found.patients[place], seen[place]) for place in sorted(seen)], failure)
 
     def _finish(self, name: str, results: list[DoctorResult], failure: str) -> None:
-        director, before = self._director, self._reports[name]
-        ended = msgspec.structs.replace(
-            before, state="failed" if failure else "done", ended_at=director.clock.wall(), results=results, failure=failure
-        )
-        self._note(ended)
-        wrong = sum(any(finding.wrong for finding in one.findings) for one in results)
-        words = f"something is wrong on {wrong} of {len(results)}" if wrong else f"nothing is wrong on {len(results)}"
-        severity = "warning" if wrong or failure else "info"
-        message = f"the real servers of {name} were looked at: {failure or words}"
-        director.events.add("server", severity, message, subject=name, actor=before.actor)
+        state = "failed" if failure else "done"
+        ended_at = self._director.clock.wall()
+        self._note(msgspec.structs.replace(self._reports[name], state=state, ended_at=ended_at, results=results, failure=failure))
 
     def _note(self, report: DoctorReport) -> None:
         self._reports[report.virtual] = report

@@ -191,6 +191,17 @@ def test_a_mark_is_looked_at_by_its_address() -> None:
     assert (nowhere, len(problems), "no address" in problems[0]) == ([], 1, True)
 
 
+def test_of_the_ports_of_a_mark_the_first_that_is_named_alone_is_asked() -> None:
+    marked = replace(HTTP, fwmark=7, servers=SERVERS[:2])
+
+    def asked(ports: str) -> list[tuple[int, str]]:
+        return [(one.port, one.protocol.value) for one in in_ward(replace(marked, mark_ports=ports))[0]]
+
+    assert asked("443,80/tcp") == [(443, "tcp"), (8080, "tcp")], "NAT changes the port"
+    assert asked("1024-65535/tcp 53/udp")[0] == (53, "udp")
+    assert asked("1024-65535/tcp")[0] == (0, "tcp"), "nobody knows where in such a range a program listens: a ping has to do"
+
+
 def test_who_cannot_be_looked_at_is_named() -> None:
     servers = (replace(SERVERS[0], name="named", address="web1.example.com"), SERVERS[2])
     found, problems = in_ward(replace(HTTP, servers=servers))
@@ -204,8 +215,9 @@ def test_a_udp_service_is_asked_what_its_check_asks() -> None:
     assert b"\7example\3com" in one.payload
     [one] = in_ward(replace(dns, check=CheckKind.UDP, send="who\\n", expect="me"))[0]
     assert one.payload == b"who\n"
-    [one] = in_ward(replace(dns, check=CheckKind.PING))[0]
-    assert one.payload == b""
+    for other in (replace(dns, check=CheckKind.PING), replace(dns, check_port=54)):
+        [one] = in_ward(other)[0]
+        assert one.payload == b""
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
