@@ -38,9 +38,7 @@ def real_server_advice(config: Config, servers: Iterable[VirtualServer] | None =
     method = network if network in methods else min(methods)
     advice = _under(method, config, addresses(chosen))
     more = "" if methods == {method} else f" {_OTHERS}"
-    if methods != {Forwarding.NAT}:
-        more += f" {_DOCTOR}"
-    return replace(advice, words=advice.words + more)
+    return replace(advice, words=f"{advice.words}{more} {_DOCTOR}")
 
 
 def _under(method: Forwarding, config: Config, found: list[str]) -> Advice:

@@ -52,7 +52,7 @@ def test_servers_with_a_forwarding_of_their_own_are_advised_for_it() -> None:
     alone = real_server_advice(Config(virtual=(replace(mixed, servers=servers[:1]),)))
     assert alone.title.startswith("Tunneling")
     assert "DOCTOR, beside a virtual server's REAL SERVER" in alone.words
-    assert "lvsctl doctor" not in real_server_advice(config(Forwarding.NAT, "192.0.2.1")).words
+    assert "DOCTOR, beside" in real_server_advice(config(Forwarding.NAT, "192.0.2.1")).words
 
 
 def test_a_choice_comes_back_with_what_was_seen() -> None:
