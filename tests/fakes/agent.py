@@ -37,6 +37,7 @@ from lvsagent.wire import (
     DataPlaneState,
     DiagnosticInfo,
     Difference,
+    DoctorReport,
     Event,
     Events,
     Explanation,
@@ -74,6 +75,7 @@ from lvsagent.wire import (
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.doctor import FakeDoctor
 from tests.fakes.overrides import FakeOverrides
 from tests.fakes.pairing import FakePairing
 from tests.fakes.safety import FakeSafety
@@ -210,6 +212,7 @@ class FakeAgent:
         self._revisions: list[tuple[RevisionInfo, str]] = []
         self.desk = FakePairing(self.wall)
         self.orders = FakeOverrides(self.wall)
+        self.room = FakeDoctor(self.wall)
         self.decided: list[OverrideRequest] = []
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
@@ -553,6 +556,18 @@ class FakeAgent:
         if found is None:
             raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
         return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def doctor(self, virtual: str) -> DoctorReport:
+        self._reach("doctor")
+        return self.room.report(virtual, etag_of(self.text))
+
+    def examine(self, virtual: str, *, actor: str = "") -> DoctorReport:
+        self._reach("examine")
+        if self.userspace:
+            raise AgentRefused(
+                "unavailable", "the demonstration data plane passes connections on by itself: real servers need nothing for it"
+            )
+        return self.room.examine(virtual, actor, self.config_now, etag_of(self.text))
 
     def pairing(self) -> PairingInfo:
         self._reach("pairing")
