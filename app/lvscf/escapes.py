@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _ESCAPE = re.compile(r"\\([\s\S])")
 _MEANING = {"r": "\r", "n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 
 
+@lru_cache(maxsize=256)
 def decode_escapes(text: str) -> bytes:
     r"""The bytes that ``send`` or ``expect`` stands for: ``\r \n \t \\ \' \"`` decoded, everything else as it stands.
 

@@ -59,7 +59,15 @@ _FORWARDINGS = {number: forwarding for forwarding, number in _METHODS.items()} |
 
 _U16, _PORT, _U32, _U64 = struct.Struct("=H"), struct.Struct("!H"), struct.Struct("=I"), struct.Struct("=Q")
 _DEST_KEY = struct.Struct("=HHHH16sHH2s2xHHH2x")
-_DEST_SETTINGS = struct.Struct("=HHIHHiHHIHHI")
+_DEST_WHOLE = struct.Struct("=II16sIH2xIH2xIIIiIIII")
+_DEST_HEADS = tuple(
+    _U32.unpack(struct.pack("=HH", size, kind))[0]
+    for size, kind in [
+        *((_DEST_WHOLE.size, _DEST), (20, _DEST_ADDR), (6, _DEST_PORT), (6, _DEST_FAMILY)),
+        *((8, kind) for kind in (_DEST_METHOD, _DEST_WEIGHT, _DEST_UPPER, _DEST_LOWER)),
+    ]
+)
+"""The attributes' headers, length and kind in one number."""
 
 
 def header(command: int) -> bytes:
@@ -123,11 +131,11 @@ def _service(key: ServiceKey, service: Service) -> bytes:
     return attribute(_SERVICE, b"".join(settings))
 
 
-def _server_key(key: ServerKey, more: int) -> bytes:
-    """The head of a destination attribute, and which server it is; ``more`` is how many bytes of settings follow."""
+def _server_key(key: ServerKey) -> bytes:
+    """A destination attribute that says which server it is."""
     family, address = _address_bytes(key.address)
     return _DEST_KEY.pack(
-        *(_DEST_KEY.size + more, _DEST),
+        *(_DEST_KEY.size, _DEST),
         *(20, _DEST_ADDR, address),
         *(6, _DEST_PORT, key.port.to_bytes(2, "big")),
         *(6, _DEST_FAMILY, family),
@@ -135,11 +143,13 @@ def _server_key(key: ServerKey, more: int) -> bytes:
 
 
 def _server(key: ServerKey, server: Server) -> bytes:
-    return _server_key(key, _DEST_SETTINGS.size) + _DEST_SETTINGS.pack(
-        *(8, _DEST_METHOD, _METHODS[server.forwarding]),
-        *(8, _DEST_WEIGHT, server.weight),
-        *(8, _DEST_UPPER, server.upper_threshold),
-        *(8, _DEST_LOWER, server.lower_threshold),
+    """A destination attribute with its settings, by the shortest way there is: a table of thousands is made of these."""
+    family, address = _address_bytes(key.address)
+    method = 0 if server.forwarding is Forwarding.NAT else _METHODS[server.forwarding]
+    whole, place, port, kind, forwarding, weight, upper, lower = _DEST_HEADS
+    key_values = (whole, place, address, port, socket.htons(key.port), kind, family)
+    return _DEST_WHOLE.pack(
+        *key_values, forwarding, method, weight, server.weight, upper, server.upper_threshold, lower, server.lower_threshold
     )
 
 
@@ -148,9 +158,13 @@ _HEADERS = {command: header(command) for command in range(1, 18)}
 
 def encode(operation: Operation) -> bytes:
     """An operation as a generic netlink message.  Raises ValueError, in words, for what no message can say."""
-    if why_not := unsayable(operation):
-        raise ValueError(why_not)
-    return _HEADERS[_COMMANDS[type(operation)]] + _body(operation)
+    head = _HEADERS[_COMMANDS[type(operation)]]
+    if isinstance(operation, (AddServer, SetServer)):  # nearly all of a large table
+        try:
+            return head + service_key(operation.service) + _server(operation.key, operation.server)
+        except struct.error:
+            raise ValueError(f"real server {operation.key} of {operation.service}: weight or thresholds out of range") from None
+    return head + _body(operation)
 
 
 _COMMANDS = {
@@ -164,13 +178,13 @@ _COMMANDS = {
 }
 
 
-def _body(operation: Operation) -> bytes:
+def _body(operation: AddService | SetService | DeleteService | DeleteServer | SetTimeouts) -> bytes:
     match operation:
-        case AddServer(of, server_key, server) | SetServer(of, server_key, server):
-            return service_key(of) + _server(server_key, server)
         case DeleteServer(of, server_key):
-            return service_key(of) + _server_key(server_key, 0)
+            return service_key(of) + _server_key(server_key)
         case AddService(key, service) | SetService(key, service):
+            if why_not := _unsayable(key, service):
+                raise ValueError(why_not)
             return _service(key, service)
         case DeleteService(key):
             return service_key(key)
@@ -183,23 +197,13 @@ def _timeouts(timeouts: Timeouts) -> bytes:
     return b"".join(_u32(kind, seconds) for kind, seconds in pairs if seconds)
 
 
-def unsayable(operation: Operation) -> str:
-    """Why no message can carry this operation, in words; ``""`` when one can.  All other limits are the kernel's to know."""
-    match operation:
-        case AddService(key, service) | SetService(key, service):
-            if key.family is Family.IPV4 and not 0 <= service.persistence_prefix <= 32:
-                return f"virtual server {key}: persistence netmask /{service.persistence_prefix} out of range"
-            if unknown := sorted(service.scheduler_flags - _SCHEDULER_FLAGS.keys()):
-                return f"virtual server {key}: no scheduler flag {', '.join(unknown)}"
-            if len(service.scheduler.encode()) > _NAME_BYTES:
-                return f"scheduler {service.scheduler}: module missing"
-        case AddServer(of, server_key, server) | SetServer(of, server_key, server):
-            thresholds = (server.upper_threshold, server.lower_threshold)
-            if abs(server.weight) >= 1 << 31 or not all(0 <= threshold < 1 << 32 for threshold in thresholds):
-                return f"real server {server_key} of {of}: weight or thresholds out of range"
-        case _:
-            pass
-    return ""
+def _unsayable(key: ServiceKey, service: Service) -> str:
+    """Why no message can carry these settings, in words; ``""`` when one can.  All other limits are the kernel's to know."""
+    if key.family is Family.IPV4 and not 0 <= service.persistence_prefix <= 32:
+        return f"virtual server {key}: persistence netmask /{service.persistence_prefix} out of range"
+    if unknown := sorted(service.scheduler_flags - _SCHEDULER_FLAGS.keys()):
+        return f"virtual server {key}: no scheduler flag {', '.join(unknown)}"
+    return f"scheduler {service.scheduler}: module missing" if len(service.scheduler.encode()) > _NAME_BYTES else ""
 
 
 # --- requests for what is there ------------------------------------------------------------------------------------------------

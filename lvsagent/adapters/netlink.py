@@ -38,6 +38,7 @@ _BUFFER_BYTES = 4 << 20
 _RECEIVE_BYTES = 1 << 16
 _BATCH_BYTES = 1 << 16
 _PATIENCE_S = 30.0
+_SILENT = "no answer in time"
 _DUMP_TRIES = 10
 _SEQUENCE_LIMIT = 1 << 31
 
@@ -46,6 +47,7 @@ HEADER = struct.Struct("=IHHII")
 
 _ATTRIBUTE = struct.Struct("=HH")
 _INT = struct.Struct("=i")
+_TIMEVAL = struct.Struct("@ll")
 
 
 class NetlinkError(OSError):
@@ -73,13 +75,18 @@ def attributes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[
 
 
 class NetlinkSocket:
-    """One conversation with the kernel, in the network namespace of the thread that made it.  Not for two threads at once."""
+    """One conversation with the kernel, in the network namespace of the thread that made it.  Not for two threads at once.
 
-    def __init__(self, protocol: int) -> None:
+    A kernel that says nothing for ``patience_s`` seconds raises TimeoutError.
+    """
+
+    def __init__(self, protocol: int, patience_s: float = _PATIENCE_S) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.bind((0, 0))
-            self._socket.settimeout(_PATIENCE_S)
+            # The kernel's own time limit: with Python's, every send and every recv begins with a poll(), at twice the cost.
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(int(patience_s), int(patience_s % 1 * 1_000_000)))
             for option in (_CAP_ACK, _EXT_ACK):
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
             self._enlarge_buffers()
@@ -100,14 +107,15 @@ class NetlinkSocket:
     def run(self, requests: Sequence[tuple[int, int, bytes]]) -> dict[int, NetlinkError]:
         """Send requests (type, flags, body) in order, many to a send(); what was refused, by index."""
         failed: dict[int, NetlinkError] = {}
-        start = 0
-        while start < len(requests):
-            end, size = start, 0
-            while end < len(requests) and (end == start or size + len(requests[end][2]) + HEADER.size <= _BATCH_BYTES):
-                size += len(requests[end][2]) + HEADER.size
-                end += 1
-            self._run_batch(requests, start, end, failed)
-            start = end
+        start = size = 0
+        for place, (_kind, _flags, body) in enumerate(requests):
+            length = HEADER.size + len(body)
+            if size + length > _BATCH_BYTES and place > start:
+                self._run_batch(requests[start:place], start, failed)
+                start, size = place, 0
+            size += length
+        if requests:
+            self._run_batch(requests[start:], start, failed)
         return failed
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
@@ -120,7 +128,7 @@ class NetlinkSocket:
 
     def ask(self, kind: int, body: bytes) -> bytes:
         """The body of a single answer.  Raises NetlinkError."""
-        sequence = self._send([(kind, REQUEST, body)])
+        sequence = self._send([(kind, 0, body)])
         for found, _flags, answered, payload in self._receive():
             if answered != sequence:
                 continue
@@ -137,23 +145,23 @@ class NetlinkSocket:
             except PermissionError:
                 self._socket.setsockopt(socket.SOL_SOCKET, ordinary, _BUFFER_BYTES)
 
-    def _run_batch(self, requests: Sequence[tuple[int, int, bytes]], start: int, end: int, failed: dict[int, NetlinkError]) -> None:
-        """Only the last request asks for an acknowledgement: errors come unasked, and the last answer means that all are known."""
-        batch = [(kind, flags | REQUEST, body) for kind, flags, body in requests[start:end]]
-        kind, flags, body = batch[-1]
-        batch[-1] = (kind, flags | ACK, body)
-        last = self._send(batch)
+    def _run_batch(self, batch: Sequence[tuple[int, int, bytes]], place: int, failed: dict[int, NetlinkError]) -> None:
+        """Only the last request asks for an acknowledgement: errors come unasked, and the last answer means that all are known.
+
+        ``place`` is the index of the batch's first request.
+        """
+        last = self._send(batch, ACK)
         first = last - len(batch) + 1
         for found, _flags, sequence, payload in self._receive():
             if found != _NLMSG_ERROR or not first <= sequence <= last:
                 continue
             if error := _error(payload):
-                failed[start + sequence - first] = error
+                failed[place + sequence - first] = error
             if sequence == last:
                 return
 
     def _dump_once(self, kind: int, body: bytes) -> tuple[list[bytes], bool]:
-        sequence = self._send([(kind, REQUEST | DUMP, body)])
+        sequence = self._send([(kind, DUMP, body)])
         bodies: list[bytes] = []
         consistent = True
         for found, flags, answered, payload in self._receive():
@@ -167,26 +175,36 @@ class NetlinkSocket:
             bodies.append(payload)
         raise AssertionError("unreachable")
 
-    def _send(self, batch: Sequence[tuple[int, int, bytes]]) -> int:
-        """Send requests as one datagram; the sequence number of the last."""
+    def _send(self, batch: Sequence[tuple[int, int, bytes]], last_flags: int = 0) -> int:
+        """Send requests as one datagram; the sequence number of the last.  ``last_flags`` are for the last one alone."""
         sequence = self._sequence if self._sequence < _SEQUENCE_LIMIT else 0
+        pack, size = HEADER.pack, HEADER.size
         parts = []
         for kind, flags, body in batch:
             sequence += 1
-            parts.append(HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 0))
+            parts.append(pack(size + len(body), kind, flags | REQUEST, sequence, 0))
             parts.append(body)
+        kind, flags, body = batch[-1]
+        parts[-2] = pack(size + len(body), kind, flags | REQUEST | last_flags, sequence, 0)
         self._sequence = sequence
-        self._socket.send(b"".join(parts))
+        try:
+            self._socket.send(b"".join(parts))
+        except BlockingIOError:
+            raise TimeoutError(errno.ETIMEDOUT, _SILENT) from None
         return sequence
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """Messages as they come: type, flags, sequence number, body."""
+        """Messages as they come: type, flags, sequence number, body.  Raises TimeoutError."""
+        unpack, size = HEADER.unpack_from, HEADER.size
         while True:
-            data = self._socket.recv(_RECEIVE_BYTES)
-            position = 0
-            while position + HEADER.size <= len(data):
-                length, kind, flags, sequence, _port = HEADER.unpack_from(data, position)
-                yield kind, flags, sequence, data[position + HEADER.size : position + length]
+            try:
+                data = self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                raise TimeoutError(errno.ETIMEDOUT, _SILENT) from None
+            position, last = 0, len(data) - size
+            while position <= last:
+                length, kind, flags, sequence, _port = unpack(data, position)
+                yield kind, flags, sequence, data[position + size : position + length]
                 position += (length + 3) & ~3
 
 

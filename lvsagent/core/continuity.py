@@ -58,6 +58,9 @@ def heirs(before: Expansion, after: Expansion) -> Heirs:
             continue
         if serves(pool) and serves(heir):
             services[key] = heir.key
+        if heir.members == pool.members:  # nearly all of thousands
+            servers.update(((key, member.key), member) for member in in_service(pool))
+            continue
         by_key = {member.key: member for member in in_service(heir)}
         named = {member.name: member for member in in_service(heir)}
         for member in in_service(pool):

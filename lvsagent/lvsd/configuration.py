@@ -14,6 +14,7 @@ from lvsagent.core.clean_text import clean
 from lvsagent.core.expansion import expand, host_names
 from lvsagent.core.pools import Expansion
 from lvsagent.core.table import ServerKey, ServiceKey
+from lvsagent.garbage import uncollected
 from lvsagent.lvsd.names import Names
 from lvsagent.ports import ConfigFile
 from lvsagent.wire import DiagnosticInfo
@@ -75,11 +76,13 @@ async def read_configuration(file: ConfigFile, names: Names) -> Configuration:
 
 def expanded(configuration: Configuration, names: Names) -> Configuration:
     """The same configuration with the addresses that its host names have now."""
-    return replace(configuration, expansion=expand(configuration.config, names.address))
+    with uncollected():
+        return replace(configuration, expansion=expand(configuration.config, names.address))
 
 
 def _parsed(data: bytes) -> tuple[Configuration, Document]:
-    loaded = load(decoded(data))
+    with uncollected():
+        loaded = load(decoded(data))
     count = _counter(loaded.diagnostics)
     infos = tuple(
         DiagnosticInfo(severity=one.severity.value, code=one.code, line=one.line, message=clean(one.message)) for one in loaded.diagnostics

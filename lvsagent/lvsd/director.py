@@ -21,6 +21,7 @@ from lvsagent.core.expansion import host_names
 from lvsagent.core.identity import BACKUP, PRIMARY, identify, redundancy_wanted
 from lvsagent.core.pools import FOS_KEY
 from lvsagent.core.root_commands import permitted
+from lvsagent.garbage import settled
 from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
@@ -215,6 +216,8 @@ class Director:
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
             self.lvs_cf.keep_applied(configuration.file)
+        if len(expansion.checks) > SAVED_AT_ONCE:
+            settled()
         return outcome
 
     # --- pulse, nanny --------------------------------------------------------------------------------------------------------

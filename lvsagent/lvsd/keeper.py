@@ -35,6 +35,7 @@ from lvsagent.core.table import (
     Timeouts,
 )
 from lvsagent.core.weights import Sides
+from lvsagent.garbage import uncollected
 from lvsagent.ports import AdapterError, DataPlaneInfo, Ipvs
 
 log = logging.getLogger(__name__)
@@ -150,8 +151,9 @@ class TableKeeper:
             have = await self._plane.read()
             timeouts = await self._plane.read_timeouts()
             owned = expansion.named | self.owned if expansion.resolved else expansion.named
-            wanted = decide_all(expansion, sides, have)
-            return [*plan_timeouts(timeouts, expansion.timeouts), *plan(have, wanted, owned)], have
+            with uncollected():
+                wanted = decide_all(expansion, sides, have)
+                return [*plan_timeouts(timeouts, expansion.timeouts), *plan(have, wanted, owned)], have
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
@@ -239,8 +241,9 @@ class TableKeeper:
         self.timeouts = await self._plane.read_timeouts()
         await asyncio.sleep(0)  # a large table takes a while, and others wait for an answer
         # No await from here to the caller's look at self._changed: health that comes in between would be taken for a failure.
-        wanted = decide_all(self.expansion, self._sides, have)
-        return have, [*plan_timeouts(self.timeouts, self.expansion.timeouts), *plan(have, wanted, self.owned)]
+        with uncollected():
+            wanted = decide_all(self.expansion, self._sides, have)
+            return have, [*plan_timeouts(self.timeouts, self.expansion.timeouts), *plan(have, wanted, self.owned)]
 
     async def _read(self) -> Table:
         self._read_at = asyncio.get_running_loop().time()

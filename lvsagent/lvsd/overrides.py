@@ -92,7 +92,7 @@ class OverrideKeeper:
         self._in_file_thread = in_file_thread
         self._turn = asyncio.Lock()
         self._unkept = False
-        self._named: frozenset[str] | None = None
+        self._followed: Configuration | None = None
         self._samples: dict[str, deque[tuple[float, int]]] = {}
         self._counted: dict[str, Counted] = {}
         self._machine = Overrides(director.node, self._load())
@@ -143,9 +143,12 @@ class OverrideKeeper:
         running = self._director.running
         if not running.file.exists or running.errors:
             return
-        before, self._named = self._named, self._targets_of(running)
-        known = frozenset(self._machine.orders.by_target) if before is None else before
-        if gone := known - self._named:
+        before, self._followed = self._followed, running
+        decided = frozenset(self._machine.orders.by_target)
+        if not decided:
+            return
+        known = decided if before is None else decided & self._targets_of(before)
+        if gone := known - self._targets_of(running):
             await self._handle(Gone(gone), settle=False)
 
     async def _handle(self, event: Event, *, settle: bool = True) -> None:
@@ -172,7 +175,7 @@ class OverrideKeeper:
             return
         orders = director.book.sides.orders = self._machine.orders
         self._samples = {target: samples for target, samples in self._samples.items() if target in orders.by_target}
-        director.keeper.touch(pool.key for pool, member in self._members() if moved & _targets(member))
+        director.keeper.touch(pool.key for pool, member in _members(self._director.running) if moved & _targets(member))
         if mirror:
             director.sync.tell()
         if settle:
@@ -234,7 +237,9 @@ class OverrideKeeper:
             target = of_server(f"{clean(request.virtual)}/{clean(request.server)}")
         else:
             raise BadRequest("say either which real server of which virtual server is meant, or the address of a host")
-        if target not in self._machine.orders.by_target and not any(target in _targets(member) for _, member in self._members()):
+        if target not in self._machine.orders.by_target and not any(
+            target in _targets(member) for _, member in _members(self._director.running)
+        ):
             what = f"at {request.host}" if request.host else f"{request.server} of {request.virtual}"
             raise NotFound(f"there is no active real server {what}")
         return target
@@ -247,21 +252,16 @@ class OverrideKeeper:
                 found.add(of_server(f"{clean(virtual.name)}/{clean(server.name)}"))
                 address = ip_of(server.address) or names.address(server.address)
                 found |= {of_host(address)} if address else self._decided_hosts()
-        return frozenset(found.union(*(_targets(member) for _, member in self._members())))
+        return frozenset(found.union(*(_targets(member) for _, member in _members(running))))
 
     def _decided_hosts(self) -> set[str]:
         return {target for target in self._machine.orders.by_target if target.startswith(of_host(""))}
-
-    def _members(self) -> Iterator[tuple[Pool, Member]]:
-        for pool in self._director.running.expansion.pools.values():
-            for member in pool.members:
-                yield pool, member
 
     def _count(self) -> None:
         """What each target has left; one that is in no virtual server of the table as read has nothing, and is not counted."""
         orders, have, now = self._machine.orders.by_target, self._director.keeper.have, self._director.clock.now()
         counted: dict[str, Counted] = {}
-        for pool, member in self._members() if orders else ():
+        for pool, member in _members(self._director.running) if orders else ():
             entry = have.get(pool.key)
             for target in _targets(member) & orders.keys() if entry is not None else ():
                 counters = entry.server_counters.get(member.key, NO_COUNTERS) if entry is not None else NO_COUNTERS
@@ -286,6 +286,12 @@ class OverrideKeeper:
             self._director.events.add("problem", "error", message)
             return []
         return [one for each in kept if (one := _believed(each)) is not None]
+
+
+def _members(running: Configuration) -> Iterator[tuple[Pool, Member]]:
+    for pool in running.expansion.pools.values():
+        for member in pool.members:
+            yield pool, member
 
 
 def _targets(member: Member) -> set[str]:

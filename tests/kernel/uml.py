@@ -46,9 +46,10 @@ class GuestDied(Exception):
 class Guest:
     """One boot.  ``start()`` returns at once, ``lines()`` follows the guest's results, ``close()`` leaves nothing behind."""
 
-    def __init__(self, *, limit_s: float) -> None:
+    def __init__(self, *, limit_s: float, memory: str = MEMORY) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lab-"))
         self._limit_s = limit_s
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
         self._end = ""
@@ -70,7 +71,7 @@ class Guest:
         (self.folder / "results").touch()
         command = [
             shutil.which("linux.uml", path=search_path()) or "linux.uml",
-            f"mem={MEMORY}",
+            f"mem={self._memory}",
             f"uml_dir={self.folder}/",
             "rootfstype=hostfs",
             "rootflags=/",

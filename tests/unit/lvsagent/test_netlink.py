@@ -48,6 +48,14 @@ def test_a_single_question_is_answered_or_refused() -> None:
     assert refused.value.errno == errno.ENODEV
 
 
+def test_a_kernel_that_says_nothing_is_waited_for_no_longer_than_said() -> None:
+    unanswered = 1  # NLMSG_NOOP
+    with NetlinkSocket(NETLINK_ROUTE, patience_s=0.05) as netlink:
+        with pytest.raises(TimeoutError, match="no answer in time"):
+            netlink.ask(unanswered, b"")
+        assert "lo" in read_links(netlink), "the conversation goes on in step"
+
+
 async def test_this_hosts_loopback_is_found() -> None:
     links = KernelLinks()
     assert ("127.0.0.1", 8, "lo") in {(one.address, one.prefix, one.interface) for one in await links.addresses()}
