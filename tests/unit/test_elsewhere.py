@@ -1,15 +1,15 @@
-"""When the tests' guests are booted: ahead, one at a time, beside the host's own tests; alone where that is asked for."""
+"""Which tests run elsewhere and when: one guest at a time, ahead, beside this process's own tests, and alone where that is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.kernel import plugin
+from tests import elsewhere
+from tests.beside import ROOT
 
 
 class Guest:
@@ -20,7 +20,7 @@ class Guest:
 
     def __init__(self, _session: object, group: str, wanted: list[str]) -> None:
         self.group, self.wanted = group, wanted
-        self.guest = self
+        self.process = self
         self.booted.append(group)
         self.running.add(group)
 
@@ -39,15 +39,18 @@ class Item:
 
     def __init__(self, name: str, *marks: pytest.MarkDecorator) -> None:
         self.nodeid = name
+        self.path = ROOT / "tests" / name / "test_it.py"
+        self.stash = pytest.Stash()
         self._marks = {each.name: each.mark for each in marks}
 
     def get_closest_marker(self, name: str) -> pytest.Mark | None:
         return self._marks.get(name)
 
-    def add_marker(self, mark: pytest.MarkDecorator) -> None:
+    def add_marker(self, mark: pytest.MarkDecorator, *, append: bool = True) -> None:
         self._marks[mark.name] = mark.mark
 
 
+BESIDE: Any = SimpleNamespace(getoption=lambda _name: "tests/integration")
 ITEMS = [
     Item("a", pytest.mark.kernel("pair", alone=True)),
     Item("b", pytest.mark.kernel("one")),
@@ -60,12 +63,12 @@ ITEMS = [
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(plugin, "Boot", Guest)
+    monkeypatch.setattr(elsewhere, "Boot", Guest)
     monkeypatch.setattr(Guest, "booted", [])
     monkeypatch.setattr(Guest, "running", set())
     items: Any = ITEMS
     session: Any = SimpleNamespace(items=items)
-    return plugin.Lab(session)
+    return elsewhere.Lab(session)
 
 
 def test_one_guest_at_a_time_beside_the_hosts_tests_and_none_that_must_be_alone(lab: Any) -> None:
@@ -94,11 +97,24 @@ def test_one_that_must_be_alone_begins_when_the_others_have_ended(lab: Any) -> N
     assert Guest.running == {"pair"}
 
 
-def test_the_tests_that_need_no_guest_come_first_and_those_that_are_alone_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    items: Any = list(ITEMS)
-    monkeypatch.setattr(plugin, "inside", lambda: False)
-    plugin.pytest_collection_modifyitems(None, items)  # type: ignore[arg-type]  # it asks nothing of it
-    assert [item.nodeid for item in items] == ["c", "b", "f", "d", "a", "e"]
+def test_the_tests_that_need_no_guest_come_first_and_those_that_are_alone_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    items: Any = [*ITEMS, Item("integration"), Item("z")]
+    monkeypatch.setattr(elsewhere, "reports_to", lambda: "")
+    elsewhere.pytest_collection_modifyitems(BESIDE, items)
+    assert [item.nodeid for item in items] == ["c", "z", "integration", "b", "f", "d", "a", "e"]
+    assert [elsewhere.group_of(item) for item in items] == [None, None, "beside", "one", "one", "two", "pair", "pair"]
+
+
+def test_who_asks_for_one_folder_alone_has_it_in_this_process() -> None:
+    items: Any = [Item("integration")]
+    elsewhere.pytest_collection_modifyitems(BESIDE, items)
+    assert elsewhere.group_of(items[0]) is None
+
+
+def test_the_process_beside_begins_at_once_and_guests_do_not_wait_for_it(lab: Any) -> None:
+    lab._to_come["beside"] = ["integration"]
+    lab.advance()
+    assert Guest.booted == ["beside", "one"]
 
 
 def test_nothing_is_left_at_the_end(lab: Any) -> None:
