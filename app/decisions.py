@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from app.listing import RealRow
 from app.presentation import since
 from lvsagent.wire import OverrideInfo, OverrideRequest
 
@@ -79,6 +80,8 @@ def typed(form: Mapping[str, str]) -> Typed:
         errors["deadline"] = "Only a drain has a deadline."
     if values["then"] not in THEN:
         errors["then"] = "Choose what happens at the deadline."
+    elif values["then"] != "wait" and values["action"] == "drain" and not values["deadline"]:
+        errors["deadline"] = "When is that? Give a deadline, or have it wait on."
     if len(values["reason"]) > LONGEST_REASON:
         errors["reason"] = f"It has {len(values['reason'])} characters; {LONGEST_REASON} are kept."
     return Typed(**values, errors=errors)
@@ -129,6 +132,13 @@ def row(one: OverrideInfo, now: float) -> Row:
         may_cut=goes_on,
         asks=one.phase == "asking",
     )
+
+
+def alone(row: RealRow, rows: Iterable[RealRow], *, sorry: bool) -> str:
+    """What it leads to if this real server is taken out and it is the last one (``""``: it is not)."""
+    if not row.weight_now or any(other.weight_now for other in rows if other.ref != row.ref):
+        return ""
+    return f"No other real server takes new connections: without it {'the sorry server' if sorry else 'nobody'} answers."
 
 
 def _number(text: str, most: int) -> int | None:

@@ -193,8 +193,8 @@ class ProcessRow:
 
 
 def process_rows(found: list[ProcessInfo], now: float, *, down: bool = False) -> tuple[ProcessRow, ...]:
-    """pulse, lvsd and nanny first, as people look for them; the supervisor last.  ``down``: this is only the last that was known."""
-    order = {"pulse": 0, "lvsd": 1, "nanny": 2}
+    """pulse, lvsd and nannies first, as people look for them; the supervisor last.  ``down``: this is only the last that was known."""
+    order = {"pulse": 0, "lvsd": 1, "supervisor": 3}
     return tuple(
         ProcessRow(
             one.name,
@@ -206,7 +206,7 @@ def process_rows(found: list[ProcessInfo], now: float, *, down: bool = False) ->
             one.restarts,
             one.reason,
         )
-        for one in sorted(found, key=lambda one: order.get(one.name, 9))
+        for one in sorted(found, key=lambda one: order.get(one.name, 2))
     )
 
 
@@ -215,10 +215,11 @@ def daemon_badge(found: list[ProcessInfo], *, down: bool = False) -> Badge:
     if down:
         return Badge("Daemon: no answer", "down")
     states = {one.name: one.state for one in found}
-    missing = [name for name in ("pulse", "lvsd", "nanny") if states.get(name) != "running"]
+    wanted = dict.fromkeys(("pulse", "lvsd", "nanny", *(name for name in states if name != "supervisor")))
+    missing = [name for name in wanted if states.get(name) != "running"]
     if not missing:
         return Badge("Daemon: running", "up")
-    if len(missing) == 3:
+    if len(missing) == len(wanted):
         return Badge("Daemon: stopped", "down")
     return Badge(f"Daemon: {', '.join(missing)} not running", "down")
 

@@ -12,14 +12,16 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lvsagent import channel
 from lvsagent.adapters import lifeline, process, realtime
+from lvsagent.core.spread import NANNY, kind_of
 from lvsagent.ports import AdapterError
 from lvsagent.settings import AgentSettings, SettingsError, load_settings
 
-NAMES = ("lvsd", "pulse", "nanny")
 PREDECESSOR_LIMIT_S = 15.0
 _PAUSE_S = 0.02
 _LATE_IMPORTS = {
@@ -32,17 +34,22 @@ _LATE_IMPORTS = {
 log = logging.getLogger(__name__)
 
 
-def run_child(name: str, config: Path, supervisor: int) -> int:
-    """Be ``name`` to the end; ``supervisor`` is the parent's process id (0: started by hand).  Returns the exit status."""
+def run_child(name: str, config: Path, supervisor: int, nannies: int = 0) -> int:
+    """Be ``name`` to the end; ``supervisor`` is the parent's process id (0: started by hand).  Returns the exit status.
+
+    ``nannies``: how many there are, whatever agent.toml says by now (0: as it says).
+    """
     line = lifeline.grasp(os.environ)
     start_logging(name)
     try:
         settings = load_settings(config)
+        if nannies:
+            settings = replace(settings, nannies=nannies)
         main = _main_of(name, settings)
         process.set_title(name)
         _wait_for_predecessor(settings.runtime_dir / f"{name}.lock")
-        if name == "nanny":
-            channel.prepare(settings.nanny_socket)
+        if kind_of(name) == NANNY:
+            channel.prepare(settings.nanny_socket(name))
         _drop_privileges(name, settings)
         if supervisor and not process.leave_with_parent(supervisor, signal.SIGUSR1):
             return 0
@@ -62,10 +69,10 @@ def start_logging(name: str) -> None:
 
 
 def _main_of(name: str, settings: AgentSettings) -> Callable[[AgentSettings], int]:
-    module = importlib.import_module(f"lvsagent.{name}")
+    module = importlib.import_module(f"lvsagent.{kind_of(name)}")
     for late in ("encodings.idna", *_LATE_IMPORTS.get((name, settings.dataplane), ())):
         importlib.import_module(late)
-    main: Callable[[AgentSettings], int] = module.main
+    main: Callable[[AgentSettings], int] = partial(module.main, name=name) if kind_of(name) == NANNY else module.main
     return main
 
 

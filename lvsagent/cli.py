@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lvsagent.core.spread import MOST_NANNIES, nanny_names
+
 DEFAULT_SETTINGS = Path("/etc/piranha/agent.toml")
 
 OK, FAILED, USAGE, NO_AGENT = 0, 1, 2, 3
@@ -26,7 +28,7 @@ def agent_main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "child":
         from lvsagent.child import run_child  # noqa: PLC0415
 
-        return run_child(arguments.name, config, arguments.supervisor)
+        return run_child(arguments.name, config, arguments.supervisor, arguments.nannies)
     return _run(config) if arguments.command == "run" else _check_config(config)
 
 
@@ -43,8 +45,9 @@ def _agent_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the supervisor and its processes lvsd, pulse and nanny in the foreground")
     check = commands.add_parser("check-config", help="say what is wrong with agent.toml")
     child = commands.add_parser("child", help="be one of the processes (what the supervisor starts)")
-    child.add_argument("name", choices=("lvsd", "pulse", "nanny"))
+    child.add_argument("name", choices=("lvsd", "pulse", *nanny_names(MOST_NANNIES)), metavar="lvsd|pulse|nanny|nanny-2|…")
     child.add_argument("--supervisor", type=int, default=0, metavar="PID", help="leave when this parent process ends")
+    child.add_argument("--nannies", type=int, default=0, choices=range(MOST_NANNIES + 1), metavar="N", help="how many there are")
     receive = commands.add_parser("receive", help="serve the other director (what sshd starts for its key, and nothing else)")
     for command in (run, check, child, receive):
         command.add_argument("--config", type=Path, default=DEFAULT_SETTINGS, metavar="agent.toml", help="default: %(default)s")

@@ -12,7 +12,7 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -226,11 +226,15 @@ def _add(
 
 
 def _agent(arguments: argparse.Namespace) -> AgentClient:
+    return AgentClient(arguments.socket, timeout_s=30, actor=caller(os.getuid(), os.environ), origin="lvsctl")
+
+
+def caller(uid: int, environ: Mapping[str, str]) -> str:
+    """Who is said to have done it; under sudo that is who called sudo, since everybody is root."""
     try:
-        actor = pwd.getpwuid(os.getuid()).pw_name
+        return (uid == 0 and environ.get("SUDO_USER")) or pwd.getpwuid(uid).pw_name
     except KeyError:
-        actor = str(os.getuid())
-    return AgentClient(arguments.socket, timeout_s=30, actor=actor, origin="lvsctl")
+        return str(uid)
 
 
 def _print(arguments: argparse.Namespace, values: Callable[[], Any], text: Callable[[], str]) -> None:

@@ -28,15 +28,17 @@ def add_arguments(command: Any) -> None:
 
 
 def health(arguments: argparse.Namespace, agent: AgentClient) -> int:
-    """Ends with 1 when nobody was held."""
+    """Ends with 1 when nobody was held, here or on the other director."""
     done = _release(arguments.server, agent)
     if arguments.json:
         sys.stdout.write(json.dumps(msgspec.to_builtins(done)) + "\n")
     else:
         lines = [f"{key}: no longer held down" for key in done.held]
         lines += [f"{key}: no longer kept in service by the mass-failure brake" for key in done.kept]
-        sys.stdout.write("".join(safe(line) + "\n" for line in lines) or "no server is held down or kept in service\n")
-    return OK if done.held or done.kept else NOTHING
+        lines = lines or ["no server is held down or kept in service" + (" here" if done.peer else "")]
+        lines += [done.peer] if done.peer else []
+        sys.stdout.write("".join(safe(line) + "\n" for line in lines))
+    return OK if done.held or done.kept or done.there else NOTHING
 
 
 def _release(server: str, agent: AgentClient) -> Released:
@@ -46,7 +48,12 @@ def _release(server: str, agent: AgentClient) -> Released:
     if not chosen:
         raise AgentRefused("not_found", f"no check is of {server}: say VIRTUAL/SERVER, SERVER or ADDRESS (see lvsctl checks)")
     done = [agent.release(check.key) for check in chosen]
-    return Released(held=[key for one in done for key in one.held], kept=[key for one in done for key in one.kept])
+    return Released(
+        held=[key for one in done for key in one.held],
+        kept=[key for one in done for key in one.kept],
+        there=[key for one in done for key in one.there],
+        peer="; ".join(dict.fromkeys(one.peer for one in done if one.peer)),
+    )
 
 
 HANDLERS = {"health": health}

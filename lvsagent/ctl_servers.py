@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from lvsagent.ctl_text import moment, safe, table
 from lvsagent.wire import OverrideInfo, OverrideRequest, OverridesInfo, RealServerState
 
 PAGE = 200
+ANSWERS = ("auto", "wait", "cut")
+"""What is said to something that was decided."""
 
 
 def server(arguments: argparse.Namespace, agent: AgentClient) -> int:
@@ -34,6 +37,7 @@ def server(arguments: argparse.Namespace, agent: AgentClient) -> int:
         sys.stdout.write(json.dumps(msgspec.to_builtins(found)) + "\n")
     else:
         sys.stdout.write(decisions_text(found))
+        sys.stderr.write("".join(f"warning: {safe(words)}\n" for words in found.warnings))
     return 0
 
 
@@ -46,13 +50,14 @@ def _request(arguments: argparse.Namespace, agent: AgentClient) -> OverrideReque
         then=arguments.then,
         return_at=return_at,
         reason=arguments.reason,
-        **_target(arguments.server, agent, host=arguments.host),
+        **_target(arguments.server, agent, arguments.action, host=arguments.host),
     )
 
 
-def _target(name: str, agent: AgentClient, *, host: bool) -> dict[str, str]:
+def _target(name: str, agent: AgentClient, action: str, *, host: bool) -> dict[str, str]:
     """Whom ``name`` means.  Raises AgentRefused when that is nobody, or not clear."""
-    decided = _decided(name, agent, host=host)
+    known = agent.overrides().overrides
+    decided = _decided(name, known, host=host)
     if decided is not None:
         return decided
     found = [(virtual, real) for virtual, real in _real_servers(agent) if name in _names(virtual, real)]
@@ -66,12 +71,17 @@ def _target(name: str, agent: AgentClient, *, host: bool) -> dict[str, str]:
         raise AgentRefused("bad_request", f"{name} is {keys}: say which is meant, or --host for all at its address")
     if not found:
         raise AgentRefused("not_found", f"there is no real server {name}: say VIRTUAL/SERVER, or a server's name or address")
-    return {"virtual": found[0][0], "server": found[0][1].name}
+    virtual, real = found[0]
+    own = any((one.virtual, one.server) == (virtual, real.name) for one in known)
+    if action in ANSWERS and not own and any(one.host == real.address for one in known):
+        words = f"nothing is decided about {virtual}/{real.name} alone, but about its host: lvsctl server {action} {real.address} --host"
+        raise AgentRefused("not_found", words)
+    return {"virtual": virtual, "server": real.name}
 
 
-def _decided(name: str, agent: AgentClient, *, host: bool) -> dict[str, str] | None:
+def _decided(name: str, known: Sequence[OverrideInfo], *, host: bool) -> dict[str, str] | None:
     """A target as the list prints it: also of one that is not active now."""
-    for one in agent.overrides().overrides:
+    for one in known:
         if host and one.host == name:
             return {"host": name}
         if not host and one.server and f"{one.virtual}/{one.server}" == name:

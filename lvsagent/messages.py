@@ -1,8 +1,8 @@
 """What the agent's own processes say to each other: one JSON object a line, decoded and type-checked by msgspec.
 
-supervisor, pulse and nanny listen on ``runtime_dir/{supervisor,pulse,nanny}.sock``; lvsd connects, and reconnects when one of them has
-been restarted.  On every new connection the listener says its whole state first, then lvsd sends its ``Configure``: both sides can die
-at any moment and nothing needs to be remembered about the connection.
+supervisor, pulse and each nanny listen on ``runtime_dir/{supervisor,pulse,nanny,nanny-2,…}.sock``; lvsd connects, and reconnects when
+one of them has been restarted.  On every new connection the listener says its whole state first, then lvsd sends its ``Configure``: both
+sides can die at any moment and nothing needs to be remembered about the connection.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from lvsagent.core.check_spec import CheckSpec
+from lvsagent.core.known import Known, Relapses
 from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
@@ -148,13 +149,20 @@ class PulseEvent(Message, frozen=True):
 
 
 class NannyConfigure(Message, frozen=True):
-    """The whole set of checks wanted.  nanny keeps the state of every check whose spec is unchanged."""
+    """The whole set of checks wanted of this nanny.  It keeps the state of every check whose spec is unchanged."""
 
     checks: list[CheckSpec]
-    known: dict[str, str] = {}
-    """Health that lvsd remembers by check key (``up``, ``down``), so that a restarted nanny starts where the last one ended."""
-    brake_s: float = 0
-    """How long the mass-failure brake holds (0: there is none)."""
+    known: dict[str, Known] = {}
+    """Health that lvsd remembers by check key, so that a restarted nanny starts where the last one ended."""
+    brake_s: float | None = None
+    """For how long from now the mass-failure brake is on (0: it is not; None: nanny knows better)."""
+
+
+class NannyKeep(Message, frozen=True):
+    """The mass-failure brake is on for so many seconds from now: these checks' servers come back, and whoever fails meanwhile stays."""
+
+    keys: list[str]
+    for_s: float
 
 
 class NannyTrial(Message, frozen=True):
@@ -182,9 +190,13 @@ class NannyRelease(Message, frozen=True):
 
 
 class NannyReport(Message, frozen=True):
-    """Checks that ran or changed since the last report.  State changes are sent at once, plain results at most every half second."""
+    """Checks that ran or changed since the last report.  State changes are sent at once, plain results at most every half second.
+
+    ``relapses``, by check key: of those among them whose server has failed lately (with ``hold_down``), for whoever starts nanny again.
+    """
 
     checks: list[CheckInfo]
+    relapses: dict[str, Relapses] = {}
 
 
 class TrialOutcome(Message, frozen=True):
@@ -217,6 +229,6 @@ class NannyExplained(Message, frozen=True):
 
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyTrial | NannyExplain | NannyRelease
+ToNanny = NannyConfigure | NannyKeep | NannyTrial | NannyExplain | NannyRelease
 FromNanny = NannyReport | NannyTrialDone | NannyExplained
 FromSupervisor = SupervisorState

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from lvsagent.core.spread import MOST_NANNIES, NANNY, nanny_names
+
 T = TypeVar("T")
 
 SOCKET_PATH_LIMIT_BYTES = 107
@@ -35,7 +37,7 @@ class AgentSettings:
     ``heartbeat_key_file``: heartbeat.key in the state folder unless it is given.  ``reconcile_interval`` is seconds;
     ``userspace_port_offset`` is added to every VIP's port by the userspace plane.  A change that takes more than ``confirm_share`` (0 to 1)
     of what is in service out at once has to be confirmed.  ``mark_rules`` is what sets
-    the marks of mark_ports.  ``sync_user`` is whom the other director comes as,
+    the marks of mark_ports.  ``nannies``: how many processes make the health checks.  ``sync_user`` is whom the other director comes as,
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
     ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
     socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
@@ -53,6 +55,7 @@ class AgentSettings:
     root_commands: tuple[str, ...] = ()
     heartbeat_key_file: Path = Path("/var/lib/lvsagent/heartbeat.key")
     standby_checks: bool = True
+    nannies: int = 1
     reconcile_interval: float = 5.0
     userspace_port_offset: int = 0
     confirm_share: float = 0.5
@@ -91,9 +94,13 @@ class AgentSettings:
         return self.runtime_dir / "pulse.sock"
 
     @property
-    def nanny_socket(self) -> Path:
-        """Where nanny listens."""
-        return self.runtime_dir / "nanny.sock"
+    def nanny_names(self) -> tuple[str, ...]:
+        """What the processes that make the health checks are called."""
+        return nanny_names(self.nannies)
+
+    def nanny_socket(self, name: str = NANNY) -> Path:
+        """Where the nanny of that name listens."""
+        return self.runtime_dir / f"{name}.sock"
 
 
 class _Wrong(Exception):
@@ -161,6 +168,14 @@ def _share(value: object) -> float:
     return float(value)
 
 
+def _nannies(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Wrong("expected a whole number, without quotes")
+    if not 1 <= value <= MOST_NANNIES:
+        raise _Wrong(f"expected 1 to {MOST_NANNIES} processes, not {value}")
+    return value
+
+
 def _port_offset(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("expected a whole number, without quotes")
@@ -206,6 +221,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "root_commands": _list_of(_command_line),
     "heartbeat_key_file": _path,
     "standby_checks": _boolean,
+    "nannies": _nannies,
     "reconcile_interval": _seconds,
     "userspace_port_offset": _port_offset,
     "confirm_share": _share,

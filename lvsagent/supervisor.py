@@ -1,4 +1,4 @@
-"""The supervisor: starts lvsd, pulse and nanny, watches them, starts them again, ends them in the right order.
+"""The supervisor: starts lvsd, pulse and each nanny, watches them, starts them again, ends them in the right order.
 
 It decides nothing about the cluster.  When to start and when to kill is ``lvsagent.core.restarts``' decision; this is the loop around it.
 """
@@ -19,14 +19,13 @@ from lvsagent import channel
 from lvsagent.adapters import lifeline, process
 from lvsagent.adapters.sd_notify import VARIABLES, Notifier
 from lvsagent.core.restarts import Action, ChildMachine, ChildState, Patience, how_it_ended
+from lvsagent.core.spread import NANNY, kind_of
 from lvsagent.messages import SupervisorState
 from lvsagent.ports import AdapterError, Clock
 from lvsagent.settings import AgentSettings
 from lvsagent.wire import ProcessInfo
 
-START_ORDER = ("pulse", "nanny", "lvsd")
-STOP_ORDER = ("pulse", "lvsd", "nanny")
-STOP_LIMITS_S: Mapping[str, float] = {"pulse": 25, "lvsd": 10, "nanny": 5}
+STOP_LIMITS_S: Mapping[str, float] = {"pulse": 25, "lvsd": 10, NANNY: 5}
 """pulse may run a command on the way out, which has its own, shorter limit."""
 LEAVE_LIMIT_S = 5.0
 TICK_S = 0.2
@@ -81,7 +80,7 @@ class Supervisor:
         self._argv_of = argv_of
         self._clock = clock
         self._notifier = notifier
-        self._children = {name: Child(ChildMachine(name, patience)) for name in START_ORDER}
+        self._children = {name: Child(ChildMachine(name, patience)) for name in ("pulse", *settings.nanny_names, "lvsd")}
         self._since = clock.wall()
         self._channel: channel.ChannelServer | None = None
         self._ending: asyncio.Future[Ending] | None = None
@@ -254,9 +253,10 @@ class Supervisor:
             await asyncio.gather(*(self._let_go(child, signal.SIGUSR1, LEAVE_LIMIT_S) for child in self._children.values()))
         else:
             self._notifier.stopping("stopping: addresses first, then the table")
-            for name in STOP_ORDER:
-                await self._let_go(self._children[name], signal.SIGTERM, STOP_LIMITS_S[name])
-            self._settings.nanny_socket.unlink(missing_ok=True)  # nanny itself may not write there
+            for names in (("pulse",), ("lvsd",), self._settings.nanny_names):
+                await asyncio.gather(*(self._let_go(self._children[name], signal.SIGTERM, STOP_LIMITS_S[kind_of(name)]) for name in names))
+            for name in self._settings.nanny_names:
+                self._settings.nanny_socket(name).unlink(missing_ok=True)  # nanny itself may not write there
         if self._channel is not None:
             self._channel.close()
 
@@ -313,7 +313,7 @@ def run_agent(config: Path, settings: AgentSettings, clock: Clock) -> int:
     process.set_title("lvsagent")
     for remark in remarks:
         log.info("%s", remark)
-    supervisor = Supervisor(settings, lambda name: process.child_argv(name, config), clock, Notifier(os.environ))
+    supervisor = Supervisor(settings, lambda name: process.child_argv(name, config, settings.nannies), clock, Notifier(os.environ))
     ending = asyncio.run(supervisor.run())
     if ending is Ending.RESTART:
         _hold_signals()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -12,12 +14,13 @@ from app.errors import explain
 from app.forms.values import legible
 from app.frame import safe_target, services
 from app.listing import RealRow, real_rows
+from app.lvscf.model import NO_ADDRESS
 from app.refs import Ref
 from app.views.converters import understand_names
 from app.views.review import ACTOR, NO_NOTES, Notes, basis_now, page
 from app.views.virtual_server import Opened, opened
 from lvsagent.client import AgentError, AgentRefused
-from lvsagent.wire import OverrideRequest
+from lvsagent.wire import OverrideRequest, OverridesInfo
 
 blueprint = Blueprint("decisions", __name__)
 understand_names(blueprint)
@@ -53,12 +56,13 @@ def decide(server: Ref, real: Ref) -> ResponseReturnValue:
         return _page(basis, vs, row, found), 422
     target = {"host": row.host} if found.scope == "host" and row.host else decided_target(server, real)
     try:
-        services().agent.override(decisions.request_of(found, target, ACTOR, services().wall()))
+        done = services().agent.override(decisions.request_of(found, target, ACTOR, services().wall()))
     except AgentError as error:
         told = explain(error)
         status = 422 if isinstance(error, AgentRefused) else told.status
         return _page(basis, vs, row, found, Notes(words=(f"{told.title}: {told.words}",))), status
     flash(decisions.SAID[found.action], "good")
+    warn(done)
     return redirect(url_for("real_servers.index", server=server))
 
 
@@ -77,18 +81,28 @@ def take_back(row: RealRow) -> None:
 def say(asked: OverrideRequest) -> None:
     """Tell the agent, and the next page what came of it."""
     try:
-        services().agent.override(asked)
+        done = services().agent.override(asked)
     except AgentError as error:
         found = explain(error)
         flash(f"{found.title}: {found.words}", "bad")
     else:
         flash(decisions.SAID[asked.action], "good")
+        warn(done)
+
+
+def warn(done: OverridesInfo) -> None:
+    """What it leads to, and nobody may have meant."""
+    for words in done.warnings:
+        flash(f"{words[0].upper()}{words[1:]}.", "warn")
+
+
+def _rows(vs: Opened) -> Sequence[RealRow]:
+    return real_rows(vs.one.servers, vs.state.real_servers if vs.state else ())
 
 
 def _row(basis: Basis, server: Ref, real: Ref) -> tuple[Opened, RealRow]:
     vs = opened(basis, server, servers=True)
-    rows = real_rows(vs.one.servers, vs.state.real_servers if vs.state else ())
-    row = next((row for row in rows if row.ref == real), None)
+    row = next((row for row in _rows(vs) if row.ref == real), None)
     if row is None:
         abort(404)
     return vs, row
@@ -104,6 +118,7 @@ def _page(basis: Basis, vs: Opened, row: RealRow, found: Typed, notes: Notes = N
         row=row,
         typed=found,
         decided=decisions.row(row.order, now) if row.order else None,
+        alone=decisions.alone(row, _rows(vs), sorry=vs.one.sorry_server not in {None, "", NO_ADDRESS}),
         actions=decisions.ACTIONS,
         then=decisions.THEN,
         longest=decisions.LONGEST_REASON,

@@ -44,6 +44,8 @@ def act() -> ResponseReturnValue:
             flash(f"No longer kept in service: {_names(done.kept)}.", "warn")
         if not done.held and not done.kept:
             flash("It was released already: its checks alone decide.", "info")
+        if done.peer:
+            flash(f"{done.peer[0].upper()}{done.peer[1:]}.", "info")
     return redirect(safe_target(request.form.get("next", "/control")))
 
 

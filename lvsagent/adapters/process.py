@@ -138,9 +138,13 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], inherited: Sequen
             os.set_inheritable(number, False)
 
 
-def child_argv(name: str, config: Path) -> list[str]:
-    """The command that starts one of the agent's processes; the working folder is kept off the import path."""
-    return [sys.executable, "-P", "-m", "lvsagent.cli", "child", name, "--config", str(config), "--supervisor", str(os.getpid())]
+def child_argv(name: str, config: Path, nannies: int) -> list[str]:
+    """The command that starts one of the agent's processes; the working folder is kept off the import path.
+
+    All are told how many nannies there are: agent.toml may have changed by the time one of them is started again.
+    """
+    options = ("--config", str(config), "--supervisor", str(os.getpid()), "--nannies", str(nannies))
+    return [sys.executable, "-P", "-m", "lvsagent.cli", "child", name, *options]
 
 
 def restart_argv() -> list[str]:

@@ -46,7 +46,7 @@ class OrderRoutes:
 
     async def _post_release(self, request: web.Request) -> web.Response:
         asked = await decoded(request, ReleaseRequest)
-        return json_answer(self._service.release(ReleaseRequest(key=asked.key, actor=actor_of(request, asked.actor))))
+        return json_answer(await self._service.release(ReleaseRequest(key=asked.key, actor=actor_of(request, asked.actor))))
 
     async def _post_announce(self, _request: web.Request) -> web.Response:
         self._service.announce()

@@ -14,7 +14,7 @@ from lvsagent.core.check_spec import Outcome
 KEPT = 20
 """Results of a check."""
 REPLIES_BYTES = 48 * 1024 * 1024
-"""What all checks together may keep of the answers."""
+"""What all checks of a director together may keep of the answers."""
 LEAST_BYTES = 1024
 """A check's part of it is never less: one whole answer."""
 
@@ -28,9 +28,10 @@ class Result:
 
 
 class CheckHistory:
-    """The last 20 results by check key."""
+    """The last 20 results by check key.  ``replies_bytes``: what they may keep of the answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, replies_bytes: int = REPLIES_BYTES) -> None:
+        self._replies_bytes = replies_bytes
         self._results: dict[str, deque[Result]] = {}
 
     def add(self, key: str, at: float, outcome: Outcome) -> None:
@@ -53,7 +54,7 @@ class CheckHistory:
 
     def _shorten(self, results: deque[Result]) -> None:
         """Take the answers away from the oldest results until the rest is within this check's part of the budget."""
-        left = max(LEAST_BYTES, REPLIES_BYTES // len(self._results))
+        left = max(LEAST_BYTES, self._replies_bytes // len(self._results))
         for place in range(len(results) - 1, -1, -1):
             reply = results[place].outcome.reply
             left -= len(reply)

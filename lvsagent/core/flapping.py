@@ -29,7 +29,12 @@ def after_failure(record: Record, *, now: float, up_for_s: float, first_s: float
     """The server has left the service at ``now`` after ``up_for_s`` seconds in it.  ``first_s``: the first hold-down (0: there is none)."""
     if first_s <= 0:
         return GOOD
-    failures = 1 if up_for_s >= FORGIVEN_AFTER_TIMES * first_s else record.failures + 1
+    failures = 1 if forgiven(up_for_s, first_s) else record.failures + 1
     if failures < 2:
         return Record(failures)
     return Record(failures, now + first_s * min(2 ** min(failures - 2, 16), LONGEST_TIMES))
+
+
+def forgiven(up_for_s: float, first_s: float) -> bool:
+    """Whether a server that has been in service for so long is a good one again."""
+    return up_for_s >= FORGIVEN_AFTER_TIMES * first_s

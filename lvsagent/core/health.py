@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 
-from lvsagent.core.brake import Brake
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome, describe
 from lvsagent.core.health_types import (
     IN_SERVICE,
@@ -19,6 +18,7 @@ from lvsagent.core.health_types import (
     Event,
     Finished,
     HealthState,
+    Keep,
     Log,
     Release,
     Report,
@@ -26,6 +26,7 @@ from lvsagent.core.health_types import (
     TimePassed,
 )
 from lvsagent.core.health_verdict import judged, keep, let_go, log_lines, remembered, same_question
+from lvsagent.core.known import NOTHING_KNOWN, Known
 from lvsagent.core.schedule import Schedule, first_start
 
 SLEPT_S = 5.0
@@ -43,7 +44,7 @@ class _Check:
 
 
 class HealthMachine:
-    """All checks of this director.
+    """All checks of one nanny.
 
     ``max_running`` bounds how many run at the same time; what is due beyond it waits its turn and is never run twice at once.
     """
@@ -54,7 +55,7 @@ class HealthMachine:
         self._schedule = Schedule()
         self._running = 0
         self._runs = itertools.count(1)
-        self._brake = Brake()
+        self._brake_until = 0.0
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """What follows from ``event`` at ``now`` (monotonic seconds)."""
@@ -67,6 +68,8 @@ class HealthMachine:
                 return self._start_due(now)
             case Finished():
                 return self._finish(event, now)
+            case Keep():
+                return self._keep(event, now)
             case Release():
                 return self._release(event, now)
 
@@ -93,9 +96,8 @@ class HealthMachine:
 
     def _configure(self, event: Configure, now: float) -> list[Command]:
         wanted = {spec.key: spec for spec in event.checks}
-        self._brake.hold_s = event.brake_s
-        if event.brake_s <= 0:
-            self._brake.release()
+        if event.brake_s is not None:
+            self._brake_until = now + event.brake_s
         commands: list[Command] = []
         for key in [key for key in self._checks if key not in wanted]:
             commands += self._drop(key)
@@ -107,7 +109,7 @@ class HealthMachine:
             if check is not None and same_question(check.status.spec, spec):
                 self._adjust(check, spec)
                 continue
-            known = HealthState.UNKNOWN if check is not None else remembered(event.known.get(key, ""))
+            known = NOTHING_KNOWN if check is not None else event.known.get(key, NOTHING_KNOWN)
             commands += self._drop(key)
             new.append((spec, known))
         for spec, known in new:
@@ -121,23 +123,17 @@ class HealthMachine:
         if due is not None and check.status.last_at is not None:
             self._schedule.set(spec.key, check.due + spec.interval_s)
 
-    def _add(self, spec: CheckSpec, known: HealthState, now: float, beside: int) -> list[Command]:
+    def _add(self, spec: CheckSpec, known: Known, now: float, beside: int) -> list[Command]:
         if spec.method is Method.NONE:
             self._checks[spec.key] = _Check(CheckStatus(spec, HealthState.UP, now, reason=describe(spec)))
-            self._brake.moved(spec.key, into=True)
             return [Report(spec.key, urgent=True)]
-        reason = "" if known is HealthState.UNKNOWN else "as before the restart"
-        self._checks[spec.key] = _Check(CheckStatus(spec, known, now, reason=reason))
-        if known in IN_SERVICE:
-            self._brake.moved(spec.key, into=True)
+        self._checks[spec.key] = _Check(remembered(spec, known, now))
         self._schedule.set(spec.key, first_start(spec.key, now, spec.interval_s, beside))
         return [Report(spec.key, urgent=True)]
 
     def _drop(self, key: str) -> list[Command]:
         check = self._checks.pop(key, None)
         self._schedule.remove(key)
-        if check is not None and check.status.state in IN_SERVICE:
-            self._brake.moved(key, into=False)
         if check is None or not check.running:
             return []
         self._running -= 1
@@ -170,45 +166,33 @@ class HealthMachine:
             return []
         check.running = False
         self._running -= 1
-        spec = check.status.spec
         before, after = check.status, judged(check.status, event.outcome, now)
-        kept: list[Command] = []
-        if before.state in IN_SERVICE and after.state is HealthState.DOWN and self._brake.on(now):
-            after = keep(after, self._brake.until, before.since if before.kept_until else now)
+        if before.state in IN_SERVICE and after.state is HealthState.DOWN and now < self._brake_until:
+            after = keep(after, self._brake_until, before.since if before.kept_until else now)
         check.status = after
-        if (before.state in IN_SERVICE) is not (after.state in IN_SERVICE):
-            self._brake.moved(event.key, into=after.state in IN_SERVICE)
-            if before.state in IN_SERVICE and not before.kept_until:
-                kept = self._keep(self._brake.failed(event.key, now, spec.interval_s), now)
         self._schedule.set(event.key, _next(check, event.outcome, now))
-        changed = before.state is not after.state
-        lines = log_lines(before, check.status, event.outcome)
-        return [*lines, *kept, Report(event.key, urgent=changed), *self._start_due(now)]
+        lines = log_lines(before, after, event.outcome)
+        return [*lines, Report(event.key, urgent=before.state is not after.state), *self._start_due(now)]
 
-    def _keep(self, keys: tuple[str, ...], now: float) -> list[Command]:
-        """Most servers of several services have failed at once: bring them back, and tell."""
-        if not keys:
-            return []
-        words = f"{len(keys)} real servers failed at once: they are kept in service for {self._brake.hold_s:g} s"
-        commands: list[Command] = [Log(f"mass-failure brake: {words}", warning=True)]
-        for key in keys:
+    def _keep(self, event: Keep, now: float) -> list[Command]:
+        """Most servers of several services have failed at once, whoever checks the others: bring ours back."""
+        self._brake_until = now + event.for_s
+        commands: list[Command] = []
+        for key in event.keys:
             check = self._checks.get(key)
-            if check is not None and check.status.state not in IN_SERVICE:
-                check.status = keep(check.status, self._brake.until, now)
-                self._brake.moved(key, into=True)
+            if check is not None and check.status.state in (HealthState.DOWN, HealthState.RISING):
+                check.status = keep(check.status, self._brake_until, now)
                 commands.append(Report(key, urgent=True))
         return commands
 
     def _release(self, event: Release, now: float) -> list[Command]:
         if event.brake:
-            self._brake.release()
+            self._brake_until = 0.0
         commands: list[Command] = []
         for key in event.keys:
             check = self._checks.get(key)
             if check is None or (after := let_go(check.status, now)) == check.status:
                 continue
-            if (check.status.state in IN_SERVICE) is not (after.state in IN_SERVICE):
-                self._brake.moved(key, into=after.state in IN_SERVICE)
             check.status = after
             commands += [Log(f"{after.spec.target} is released by hand: {after.state}"), Report(key, urgent=True)]
         return commands

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.flapping import GOOD, Record
+from lvsagent.core.known import Known
 
 
 class HealthState(StrEnum):
@@ -28,12 +29,14 @@ IN_SERVICE = (HealthState.UP, HealthState.FALLING)
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """The whole set of checks wanted.  ``known`` is health remembered from before a restart: it counts for checks that are new here."""
+    """The whole set of checks wanted.  ``known`` is health remembered from before a restart: it counts for checks that are new here.
+
+    ``brake_s``: for how long from now the mass-failure brake is on (0: it is not; None: as this nanny knows).
+    """
 
     checks: tuple[CheckSpec, ...]
-    known: Mapping[str, str] = field(default_factory=dict)
-    brake_s: float = 0
-    """How long the mass-failure brake holds (0: there is none)."""
+    known: Mapping[str, Known] = field(default_factory=dict)
+    brake_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,14 @@ class Finished:
     key: str
     run: int
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The mass-failure brake is on for so many seconds from now: these servers come back, and whoever fails meanwhile stays in service."""
+
+    keys: tuple[str, ...]
+    for_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Log:
     warning: bool = False
 
 
-Event = Configure | TimePassed | Finished | Release
+Event = Configure | TimePassed | Finished | Keep | Release
 Command = Start | Cancel | Report | Log
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.flapping import GOOD, after_failure
 from lvsagent.core.health_types import IN_SERVICE, CheckStatus, HealthState, Log
+from lvsagent.core.known import Known, record_from
 
 
 def settle(state: HealthState, *, ok: bool, in_a_row: int, spec: CheckSpec) -> HealthState:
@@ -84,10 +85,23 @@ def keep(status: CheckStatus, until: float, since: float) -> CheckStatus:
     return replace(status, state=HealthState.FALLING, since=since, kept_until=until, record=GOOD)
 
 
-def remembered(word: str) -> HealthState:
-    """The state that a restart goes on from: what was on its way has not arrived."""
-    return {"up": HealthState.UP, "falling": HealthState.UP, "down": HealthState.DOWN, "rising": HealthState.DOWN}.get(
-        word, HealthState.UNKNOWN
+def remembered(spec: CheckSpec, known: Known, now: float) -> CheckStatus:
+    """The check as it stood before a restart.  One on its way to the other side is only as far as its results in a row say."""
+    states = {"up": HealthState.UP, "falling": HealthState.UP, "down": HealthState.DOWN, "rising": HealthState.DOWN}
+    state = states.get(known.state, HealthState.UNKNOWN)
+    if known.state == "falling" and 0 < known.failures < spec.fall:
+        state = HealthState.FALLING
+    elif known.state == "rising" and known.successes > 0:
+        state = HealthState.RISING
+    return CheckStatus(
+        spec,
+        state,
+        now,
+        reason="" if state is HealthState.UNKNOWN else "as before the restart",
+        successes=known.successes if state in (HealthState.UP, HealthState.RISING) else 0,
+        failures=known.failures if state in (HealthState.DOWN, HealthState.FALLING) else 0,
+        up_since=now - known.relapses.up_s,
+        record=record_from(known.relapses, now=now, first_s=spec.hold_down_s),
     )
 
 

@@ -95,6 +95,19 @@ def of_host(address: str) -> str:
     return f"{HOST}:{address}"
 
 
+def lets_in(before: Override | None, after: Override | None) -> bool:
+    """Whether a server that served nobody may serve again, as its check says and with a weight that may grow.
+
+    One whose drain is taken back while it still has connections has never stopped.
+    """
+    gone = before is not None and (
+        before.action is Action.DOWN
+        or (before.action is Action.DRAIN and before.phase in {Phase.DRAINED, Phase.CUT})
+        or (before.action is Action.WEIGHT and not before.weight)
+    )
+    return gone and (after is None or (after.action is Action.WEIGHT and after.weight > 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Orders:
     """The decisions in force, for the table."""
@@ -192,8 +205,11 @@ def why_not(event: Decide, now: float) -> str:
     objections = (
         (event.action is Action.WEIGHT and not 0 <= event.weight <= LARGEST_WEIGHT, f"a weight is 0 to {LARGEST_WEIGHT}"),
         (not 0 <= event.deadline_s <= LONGEST_S, "a deadline is at most a year away"),
-        (bool(event.deadline_s) and event.action is not Action.DRAIN, "only a drain has a deadline"),
-        (event.then is not Then.WAIT and not event.deadline_s, f"{event.then} is what happens at a deadline, and there is none"),
+        (bool(event.deadline_s) and event.action is not Action.DRAIN, "only a drain has a deadline; anything may have a time of return"),
+        (
+            event.then is not Then.WAIT and not event.deadline_s,
+            f"{event.then} is what happens at a deadline, and there is none: give it one",
+        ),
         (event.return_at != 0 and event.action is Action.AUTO, "what is taken back needs no time of return"),
         (
             event.return_at != 0 and not now < event.return_at <= now + LONGEST_S,

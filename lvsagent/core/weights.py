@@ -18,23 +18,26 @@ SMALLEST = 1 / 32
 
 @dataclass(slots=True)
 class _Ramp:
-    """A slow start of ``length_s``; ``began`` is known from the first look at the clock on."""
+    """A slow start of ``length_s``; ``began`` is known from the first look at the clock on, which it was ``ago_s`` before."""
 
     length_s: float
     began: float | None = None
     share: float = SMALLEST
+    ago_s: float = 0.0
 
 
 class Sides(dict[str, bool]):
     """Up or down by check key, absent when not known.
 
     ``moved`` collects the checks whose share has changed since somebody last emptied it.  ``orders`` is what operators have decided.
+    ``unkept``: a slow start has begun or ended since somebody last wrote down which there are.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.orders: Orders = NO_ORDERS
         self.moved: set[str] = set()
+        self.unkept = False
         self._wanted: dict[str, float] = {}
         self._ramps: dict[str, _Ramp] = {}
 
@@ -65,19 +68,43 @@ class Sides(dict[str, bool]):
         if share != before:
             self.moved.add(key)
 
-    def start_slowly(self, key: str, length_s: float) -> None:
-        """The server has come back: its weight grows over ``length_s`` from the next look at the clock on."""
+    def wanted_percent(self, key: str) -> int:
+        """How much of its weight the server's agent has asked for."""
+        return round(self._wanted.get(key, WHOLE) * 100)
+
+    def start_slowly(self, key: str, length_s: float, ago_s: float = 0.0) -> None:
+        """The server came back ``ago_s`` before the next look at the clock: its weight grows over ``length_s`` from then on."""
         if length_s > 0:
-            self._ramps[key] = _Ramp(length_s)
+            self._ramps[key] = _Ramp(length_s, ago_s=max(ago_s, 0.0))
+
+    def resume_slowly(self, key: str, length_s: float, began: float | None) -> None:
+        """Go on with a slow start from before a restart; ``began`` as it was kept, ``None``: there was none."""
+        if length_s > 0 and began is not None:
+            self._ramps[key] = _Ramp(length_s, began)
+
+    def stretch(self, key: str, length_s: float) -> None:
+        """A slow start under way is to take ``length_s`` from its beginning; 0: it is over with the next look at the clock."""
+        if key in self._ramps:
+            self._ramps[key].length_s = length_s
+
+    def began(self, key: str) -> float | None:
+        """When the slow start under way began, on the clock of ``advance``; ``None``: there is none, or no look at the clock since."""
+        ramp = self._ramps.get(key)
+        return None if ramp is None else ramp.began
 
     def advance(self, now: float) -> None:
-        """Let the slow starts go on; ``now`` is on any clock that only goes forward."""
+        """Let the slow starts go on; ``now`` is on any clock that only goes forward, and is the same one after a restart.
+
+        A slow start that began later than now was kept on another clock, before the host started anew: there is nothing to go on with.
+        """
         for key, ramp in list(self._ramps.items()):
             if ramp.began is None:
-                ramp.began = now
-            ramp.share = min(max((now - ramp.began) / ramp.length_s, SMALLEST), WHOLE)
+                ramp.began, self.unkept = now - ramp.ago_s, True
+            passed_s = now - ramp.began
+            ramp.share = WHOLE if passed_s < 0 or passed_s >= ramp.length_s else max(passed_s / ramp.length_s, SMALLEST)
             if ramp.share >= WHOLE:
                 del self._ramps[key]
+                self.unkept = True
             self.moved.add(key)
 
     def part(self, keys: Iterable[str]) -> Sides:

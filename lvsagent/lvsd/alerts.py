@@ -66,5 +66,4 @@ def _neighbour_alerts(director: Director) -> Iterator[Alert]:
             if address.state == "refused":
                 message = f"{address.address} cannot be put on {address.label or address.interface}: {address.reason}"
                 yield Alert(severity="error", code="address", message=message)
-    if not director.nanny.channel.connected:
-        yield Alert(severity="error", code="process", message="nanny is not running: real servers keep the health last known")
+    yield from director.nanny.alerts()

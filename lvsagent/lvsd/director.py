@@ -32,7 +32,8 @@ from lvsagent.lvsd.keeper import Outcome, TableKeeper
 from lvsagent.lvsd.lvs_cf import LvsCf, OnDisk
 from lvsagent.lvsd.marks import MarkKeeper
 from lvsagent.lvsd.names import Names, is_local
-from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
+from lvsagent.lvsd.nannies import Nannies
+from lvsagent.lvsd.neighbours import Pulse, Supervisor
 from lvsagent.lvsd.one_of_two import OneOfTwo
 from lvsagent.lvsd.overrides import OverrideKeeper
 from lvsagent.lvsd.pairing import pulse_configuration
@@ -81,7 +82,7 @@ class Director:
         self.traffic = Traffic()
         self.supervisor = Supervisor(settings)
         self.pulse = Pulse(settings, self._pulse_said)
-        self.nanny = Nanny(settings, self._nanny_said, self.book.known)
+        self.nanny = Nannies(settings, clock, self.events, self.book, self._nanny_said)
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
         self.pulse.on_state = self._pulse_spoke
         self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
@@ -123,6 +124,7 @@ class Director:
         if self.traffic.due(now):
             self.traffic.sample(self.keeper.have, now)
         self.book.save()
+        await self.nanny.remember(self.lvs_cf.in_file_thread)
 
     async def settle(self) -> None:
         """Let the table follow the health that has changed."""
@@ -156,6 +158,7 @@ class Director:
             self.book.discard()
         else:
             self.book.save()
+        await self.nanny.remember(self.lvs_cf.in_file_thread)
         await self.keeper.close()
         await self.lvs_cf.close()
 

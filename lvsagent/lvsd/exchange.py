@@ -36,6 +36,8 @@ from lvsagent.wire.peer import (
     Greeting,
     Hello,
     InvalidThere,
+    LetGo,
+    LetGone,
     PlanHere,
     Planned,
     Push,
@@ -84,6 +86,10 @@ class Home(Protocol):
 
     async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
         """What the other director knows of that."""
+        ...
+
+    def let_go(self, key: str, actor: str) -> list[str]:
+        """Release servers that are held here; returns their checks.  Raises Refused."""
         ...
 
 
@@ -210,6 +216,14 @@ class Exchange:
         event = self._event(answer) if isinstance(answer, Answer) else answer
         return getattr(event, "words", "") or "the other director gave another answer"
 
+    async def let_go_there(self, peer: Peer, key: str, actor: str) -> list[str] | str:
+        """The checks whose servers were released there, or why that is not known."""
+        answer = await self._answer(peer, LetGo(key=key, actor=actor), PLAN_S)
+        if isinstance(answer, LetGone):
+            return answer.keys
+        event = self._event(answer) if isinstance(answer, Answer) else answer
+        return getattr(event, "words", "") or "the other director gave another answer"
+
     async def _asked(self, peer: Peer, request: Request, timeout_s: float) -> Event:
         return await self._understood(await self._answer(peer, request, timeout_s))
 
@@ -311,6 +325,8 @@ class Exchange:
                 if len(text) > LARGEST_TEXT_BYTES:
                     return RefusedThere(reason=f"the text has more than {LARGEST_TEXT_BYTES // 1024 // 1024} MiB")
                 return await self._home.plan(text)
+            case LetGo(key=key, actor=actor):
+                return LetGone(keys=self._home.let_go(key, actor))
 
     async def _pushed(self, push: Push) -> Answer:
         self.theirs = push.standing

@@ -28,12 +28,18 @@ log = logging.getLogger(__name__)
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """A server's side as kept in the file.  It holds for this address and port alone."""
+    """A server's side as kept in the file.  It holds for this address and port alone.
+
+    ``began``: when the slow start that is under way began, on the monotonic clock, which nobody sets and which outlives a process.
+    ``share_percent``: how much of its weight its agent wants.
+    """
 
     address: str
     port: int
     up: bool
     since: float = 0.0
+    began: float | None = None
+    share_percent: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class HealthBook:
                 self._recall(spec)
             elif (old.address, old.port) != (spec.address, spec.port):
                 self._forget(key)
+            elif old.slow_start_s != spec.slow_start_s:
+                self.sides.stretch(key, spec.slow_start_s)
         for key in before.keys() - self._specs.keys():
             self._forget(key)
         self._remembered = {}
@@ -81,7 +89,9 @@ class HealthBook:
             if spec is None or info.target != spec.target:
                 continue  # said before nanny heard of the newest configuration
             self._infos[info.key] = info
-            self.sides.want(info.key, info.share_percent)
+            if info.last_at:  # a nanny that has just been started has not asked anybody's agent yet
+                self._changed = self._changed or info.share_percent != self.sides.wanted_percent(info.key)
+                self.sides.want(info.key, info.share_percent)
             if info.warning or info.kept_until:
                 self._notable[info.key] = None
             else:
@@ -97,6 +107,12 @@ class HealthBook:
             self.sides[info.key] = side
             self._changed = True
         return changes
+
+    def let_in(self, key: str, ago_s: float) -> None:
+        """An operator had taken the server of this check out, and lets it in again since ``ago_s``: if it is up, it starts slowly."""
+        spec = self._specs.get(key)
+        if spec is not None and self.sides.get(key):
+            self.sides.start_slowly(key, spec.slow_start_s, ago_s)
 
     def assume_up(self) -> None:
         """Nothing is checked for now: servers of which nothing is known count as up, so that the table is ready for traffic."""
@@ -127,20 +143,34 @@ class HealthBook:
         """The checks with something to look after besides being up or down: looking at all of them would take too long for every page."""
         return [self._infos[key] for key in self._notable]
 
-    def known(self) -> dict[str, str]:
-        """What a restarted nanny starts from."""
-        return {key: (HealthState.UP if up else HealthState.DOWN).value for key, up in self.sides.items()}
+    @property
+    def specs(self) -> Mapping[str, CheckSpec]:
+        """The checks of the running configuration."""
+        return self._specs
+
+    def spec(self, key: str) -> CheckSpec | None:
+        """One of them."""
+        return self._specs.get(key)
+
+    def known_state(self, key: str) -> str:
+        """The state that a restarted nanny starts from (``""``: it is not known)."""
+        side, info = self.sides.get(key), self._infos.get(key)
+        if side is None:
+            return ""
+        if info is not None and any(info.state == state and up is side for state, up in SIDES.items()):
+            return info.state
+        return (HealthState.UP if side else HealthState.DOWN).value
 
     def save(self) -> None:
         """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""
-        if not self._changed:
+        if not self._changed and not self.sides.unkept:
             return
         kept = {key: self._entry(self._specs[key], up) for key, up in self.sides.items()}
         fresh = self._path.with_name(f"{self._path.name}.new")
         try:
             fresh.write_bytes(msgspec.json.encode(kept))
             fresh.replace(self._path)
-            self._changed = False
+            self._changed = self.sides.unkept = False
         except OSError as error:
             log.warning("health cannot be kept in %s: %s", self._path, error.strerror)
 
@@ -150,7 +180,8 @@ class HealthBook:
 
     def _entry(self, spec: CheckSpec, up: bool) -> Remembered:
         info = self._infos.get(spec.key)
-        return Remembered(spec.address, spec.port, up, info.since if info else 0.0)
+        since, sides = info.since if info else 0.0, self.sides
+        return Remembered(spec.address, spec.port, up, since, sides.began(spec.key), sides.wanted_percent(spec.key))
 
     def _silent(self, spec: CheckSpec) -> CheckInfo:
         """A check that nanny has not reported yet."""
@@ -162,6 +193,8 @@ class HealthBook:
         kept = self._remembered.get(spec.key)
         if kept and (kept.address, kept.port) == (spec.address, spec.port):
             self.sides[spec.key] = kept.up
+            self.sides.want(spec.key, kept.share_percent)
+            self.sides.resume_slowly(spec.key, spec.slow_start_s, kept.began)
             self._changed = True
 
     def _forget(self, key: str) -> None:

@@ -112,6 +112,7 @@ class TableKeeper:
         """Take over another configuration: make the table follow it."""
         async with self._lock:
             self.expansion = expansion
+            self._follow_shares()
             return await self._guarded(asked=True)
 
     async def reconcile(self) -> Outcome:

@@ -1,6 +1,7 @@
-"""lvsd's side of the sockets to supervisor, pulse and nanny: what each last said, and what each is to be told.
+"""lvsd's side of the sockets to supervisor, pulse and a nanny: what each last said, and what each is to be told.
 
-Owns the three connections and the newest state of each neighbour.  What follows from it is the director's business.
+Owns the connections and the newest state of each neighbour.  What follows from it is the director's business; which nanny is told what
+is ``nannies``'s.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -21,7 +23,6 @@ from lvsagent.messages import (
     NannyConfigure,
     NannyExplain,
     NannyExplained,
-    NannyRelease,
     NannyReport,
     NannyTrial,
     NannyTrialDone,
@@ -35,7 +36,7 @@ from lvsagent.messages import (
     TrialOutcome,
 )
 from lvsagent.settings import AgentSettings
-from lvsagent.wire import CheckInfo, CheckResult, ProcessInfo
+from lvsagent.wire import CheckResult, ProcessInfo
 
 ANSWER_LIMIT_S = 3.0
 
@@ -119,24 +120,26 @@ class Pulse:
 
 
 class Nanny:
-    """nanny: told the checks, heard about their results; runs trials."""
+    """One nanny: told its checks, heard about their results; runs trials.
 
-    def __init__(self, settings: AgentSettings, on_report: Callable[[list[CheckInfo]], None], known: Callable[[], dict[str, str]]) -> None:
-        self._checks: Sequence[CheckSpec] | None = None
-        self._brake_s = 0.0
+    ``configuration`` is asked, at every new connection, what it is to be told (None: nothing yet).
+    """
+
+    def __init__(
+        self, path: Path, name: str, on_report: Callable[[NannyReport], None], configuration: Callable[[], NannyConfigure | None]
+    ) -> None:
+        self.name = name
         self._on_report = on_report
-        self._known = known
+        self._configuration = configuration
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._ids = itertools.count(1)
-        self.channel = ChannelClient(
-            settings.nanny_socket, decode=FromNanny, on_message=self._heard, on_connect=self._tell, on_disconnect=self._lost
-        )
+        self.channel = ChannelClient(path, decode=FromNanny, on_message=self._heard, on_connect=self.configure, on_disconnect=self._lost)
 
-    def configure(self, checks: Sequence[CheckSpec], brake_s: float = 0.0) -> None:
-        """Say which checks are wanted and how long the mass-failure brake holds, now and at every new connection."""
-        if checks != self._checks or brake_s != self._brake_s:
-            self._checks, self._brake_s = checks, brake_s
-            self._tell()
+    def configure(self) -> None:
+        """Say which checks are wanted of it, and how it stands with the brake."""
+        message = self._configuration()
+        if message is not None:
+            self.channel.send(message)
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
         """Run these checks once.  Raises Unavailable when nanny is not there, goes, or does not answer."""
@@ -149,32 +152,23 @@ class Nanny:
         told = await self._ask(lambda number: NannyExplain(id=number, key=key), ANSWER_LIMIT_S, "nobody knows the last results")
         return told.results if isinstance(told, NannyExplained) else []
 
-    def release(self, keys: Sequence[str], *, brake: bool) -> None:
-        """End hold-downs and the brake.  Raises Unavailable when nanny is not there."""
-        if not self.channel.send(NannyRelease(keys=list(keys), brake=brake)):
-            raise Unavailable("nanny is not running: what it held is forgotten with it")
-
     async def _ask(self, question: Callable[[int], NannyTrial | NannyExplain], limit_s: float, without: str) -> Answer:
         number = next(self._ids)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
             if not self.channel.send(question(number)):
-                raise Unavailable(f"nanny is not running: {without}")
+                raise Unavailable(f"{self.name} is not running: {without}")
             async with asyncio.timeout(limit_s):
                 return await answer
         except TimeoutError:
-            raise Unavailable("nanny did not answer in time") from None
+            raise Unavailable(f"{self.name} did not answer in time") from None
         finally:
             del self._asked[number]
 
-    def _tell(self) -> None:
-        if self._checks is not None:
-            self.channel.send(NannyConfigure(checks=list(self._checks), known=self._known(), brake_s=self._brake_s))
-
     def _heard(self, message: NannyReport | Answer) -> None:
         if isinstance(message, NannyReport):
-            self._on_report(message.checks)
+            self._on_report(message)
             return
         answer = self._asked.get(message.id)
         if answer is not None and not answer.done():
@@ -183,4 +177,4 @@ class Nanny:
     def _lost(self) -> None:
         for answer in self._asked.values():
             if not answer.done():
-                answer.set_exception(Unavailable("nanny has ended before it answered"))
+                answer.set_exception(Unavailable(f"{self.name} has ended before it answered"))

@@ -18,7 +18,8 @@ from lvsagent.lvsd.configuration import Configuration, nothing
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.gate import TrafficGate
 from lvsagent.lvsd.health_book import HealthBook
-from lvsagent.lvsd.neighbours import Nanny, Pulse
+from lvsagent.lvsd.nannies import Nannies
+from lvsagent.lvsd.neighbours import Pulse
 from lvsagent.lvsd.pairing import PUBLIC, takes_traffic
 from lvsagent.messages import PulseCommand, PulseHealth
 from lvsagent.ports import ConfigFile
@@ -29,7 +30,9 @@ from lvsagent.wire import FailoverRequest
 class OneOfTwo:
     """``configure`` before anything else, and again with every configuration."""
 
-    def __init__(self, settings: AgentSettings, events: EventLog, book: HealthBook, gate: TrafficGate, pulse: Pulse, nanny: Nanny) -> None:
+    def __init__(
+        self, settings: AgentSettings, events: EventLog, book: HealthBook, gate: TrafficGate, pulse: Pulse, nanny: Nannies
+    ) -> None:
         self._settings = settings
         self._events = events
         self._book = book

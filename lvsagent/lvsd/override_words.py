@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from lvsagent.core.overrides import HOST, Action, Override, Phase
 from lvsagent.wire import OverrideInfo
@@ -12,8 +13,27 @@ STATES = {Phase.DRAINED: "drained", Phase.CUT: "cut"}
 AT_DEADLINE = {"wait": "waits on", "cut": "is cut", "ask": "asks"}
 
 
-def override_info(one: Override, counted: tuple[int, int], guess_s: float | None) -> OverrideInfo:
-    """The wire's form.  ``counted``: connections and templates left; ``guess_s`` until nothing is."""
+NOT_COUNTED = "the active director counts what is left"
+
+
+class Left(NamedTuple):
+    """What a drained server has left: connections as the kernel's table counts them, and persistence templates."""
+
+    active: int = 0
+    inactive: int = 0
+    templates: int = 0
+
+    @property
+    def connections(self) -> int:
+        """Active or not."""
+        return self.active + self.inactive
+
+
+NOTHING = Left()
+
+
+def override_info(one: Override, counted: Left | None, guess_s: float | None) -> OverrideInfo:
+    """The wire's form.  ``counted``: what is left, ``None``: not known here; ``guess_s`` until nothing is."""
     kind, _, rest = one.target.partition(":")
     virtual, _, server = rest.partition("/") if kind != HOST else ("", "", "")
     drains = one.action is Action.DRAIN
@@ -30,16 +50,19 @@ def override_info(one: Override, counted: tuple[int, int], guess_s: float | None
         then=one.then.value,
         return_at=one.return_at,
         phase=one.phase.value if drains else "",
-        left=counted[0],
-        templates=counted[1],
+        left=counted.connections if counted else 0,
+        active=counted.active if counted else 0,
+        templates=counted.templates if counted else 0,
         empty_in_s=guess_s if drains and one.phase not in STATES else None,
         words=_words(one, counted, guess_s),
+        counted=counted is not None,
     )
 
 
-def left_words(left: int) -> str:
-    """How many connections are left."""
-    return "1 connection left" if left == 1 else f"{left} connections left"
+def left_words(left: int, active: int) -> str:
+    """How many connections are left, and how many of them are active where that is another number."""
+    words = "1 connection left" if left == 1 else f"{left} connections left"
+    return words if active == left else f"{words}, {active} active"
 
 
 def shown_state(order: OverrideInfo, health: str) -> str:
@@ -49,7 +72,7 @@ def shown_state(order: OverrideInfo, health: str) -> str:
     return f"forced {order.action}" if order.action in {"up", "down"} else health
 
 
-def _words(one: Override, counted: tuple[int, int], guess_s: float | None) -> str:
+def _words(one: Override, counted: Left | None, guess_s: float | None) -> str:
     who = f" by {one.actor}" if one.actor else ""
     whole = " (the whole host)" if one.target.startswith(HOST) else ""
     said = f"weight {one.weight} given" if one.action is Action.WEIGHT else SAID[one.action]
@@ -61,12 +84,12 @@ def _words(one: Override, counted: tuple[int, int], guess_s: float | None) -> st
     return "; ".join(parts)
 
 
-def _drain_words(one: Override, counted: tuple[int, int], guess_s: float | None) -> list[str]:
+def _drain_words(one: Override, counted: Left | None, guess_s: float | None) -> list[str]:
     if one.phase is Phase.CUT:
         return ["taken out of the table"]
-    left, templates = counted
-    parts = [left_words(left)]
-    if templates:
+    left = counted or NOTHING
+    parts = [left_words(left.connections, left.active) if counted or one.phase is Phase.DRAINED else NOT_COUNTED]
+    if templates := left.templates:
         parts.append(f"{templates} persistence templates left" if templates > 1 else "1 persistence template left")
     if guess_s and one.phase is not Phase.DRAINED:
         parts.append(f"empty in about {_duration(guess_s)} at this pace")

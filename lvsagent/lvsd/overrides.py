@@ -20,6 +20,7 @@ from app.lvscf import ip_of
 from lvsagent.adapters.config_files import SystemFiles, replace_file
 from lvsagent.api.contract import BadRequest, NotFound, Unavailable
 from lvsagent.core.clean_text import clean
+from lvsagent.core.desired import standing
 from lvsagent.core.identity import ACTIVE
 from lvsagent.core.overrides import (
     LARGEST_COUNTER,
@@ -33,12 +34,14 @@ from lvsagent.core.overrides import (
     Gone,
     Heard,
     Look,
+    Orders,
     Override,
     Overrides,
     Phase,
     Tell,
     Then,
     estimate_s,
+    lets_in,
     of_host,
     of_server,
     why_not,
@@ -51,7 +54,8 @@ from lvsagent.lvsd.health_book import HealthBook
 from lvsagent.lvsd.keeper import TableKeeper
 from lvsagent.lvsd.names import Names
 from lvsagent.lvsd.neighbours import Pulse
-from lvsagent.lvsd.override_words import left_words, override_info
+from lvsagent.lvsd.override_words import NOTHING, Left, left_words, override_info
+from lvsagent.lvsd.quorums import QuorumWatch
 from lvsagent.lvsd.sync import Sync
 from lvsagent.ports import AdapterError, Clock
 from lvsagent.wire import Alert, OverrideInfo, OverrideRequest, OverridesInfo
@@ -60,11 +64,9 @@ from lvsagent.wire.overrides import MOST_OVERRIDES, KeptOverride
 ANSWERS = {"wait": Then.WAIT, "cut": Then.CUT}
 SAMPLES = 60
 LONGEST_TEXT = 1000
+NOBODY = "no real server takes new connections: nobody answers"
 
 log = logging.getLogger(__name__)
-
-Counted = tuple[int, int]
-"""Connections (active and inactive), and persistence templates."""
 
 
 class Decided(Protocol):
@@ -75,6 +77,7 @@ class Decided(Protocol):
     book: HealthBook
     keeper: TableKeeper
     pulse: Pulse
+    quorums: QuorumWatch
     sync: Sync
     names: Names
     running: Configuration
@@ -94,7 +97,7 @@ class OverrideKeeper:
         self._unkept = False
         self._followed: Configuration | None = None
         self._samples: dict[str, deque[tuple[float, int]]] = {}
-        self._counted: dict[str, Counted] = {}
+        self._counted: dict[str, Left] = {}
         self._machine = Overrides(director.node, self._load())
         director.book.sides.orders = self._machine.orders
         if self._machine.all:
@@ -116,13 +119,15 @@ class OverrideKeeper:
                 self._machine = Overrides(self._director.node, before)
                 raise Unavailable(f"{error}; nothing was decided") from error
             await self._carry_out(commands)
-        return self.infos()
+        await self._director.keeper.look()  # whoever reads the answer may switch the server off
+        self._count()
+        warnings = list(self._warnings(event)) if isinstance(event, Decide) else []
+        return msgspec.structs.replace(self.infos(), warnings=warnings)
 
     async def look(self) -> None:
         """One look at what the drained have left, from the table as last read."""
-        director = self._director
         self._count()
-        if director.keeper.info is None or (director.sync.redundant and director.pulse.last_role != ACTIVE):
+        if self._director.keeper.info is None or not self._ours():
             return
         await self._handle(Look({target: sum(counted) for target, counted in self._counted.items()}))
 
@@ -173,13 +178,25 @@ class OverrideKeeper:
                     director.events.add("server", severity, message, actor=actor)
         if not moved:
             return
-        orders = director.book.sides.orders = self._machine.orders
+        before, orders = director.book.sides.orders, self._machine.orders
+        director.book.sides.orders = orders
         self._samples = {target: samples for target, samples in self._samples.items() if target in orders.by_target}
-        director.keeper.touch(pool.key for pool, member in _members(self._director.running) if moved & _targets(member))
+        concerned = [(pool, member) for pool, member in _members(director.running) if moved & _targets(member)]
+        director.keeper.touch(pool.key for pool, _member in concerned)
+        self._let_in((member for _pool, member in concerned), before)
         if mirror:
             director.sync.tell()
         if settle:
             await director.settle()
+
+    def _let_in(self, members: Iterable[Member], before: Orders) -> None:
+        """Those that may serve again start slowly, since when it was decided: the other director may have been told only now."""
+        book, now = self._director.book, self._director.clock.wall()
+        decided_at = {one.target: one.at for one in self._machine.all}
+        for member in members:
+            check, address = member.check, member.key.address
+            if lets_in(before.of(check, address), book.sides.orders.of(check, address)):
+                book.let_in(check, now - max(decided_at.get(target, 0.0) for target in _targets(member)))
 
     # --- what is shown ---------------------------------------------------------------------------------------------------------
 
@@ -198,12 +215,27 @@ class OverrideKeeper:
         for one in self._machine.orders.by_target.values():
             if one.phase is Phase.ASKING:
                 info = self._info(one)
-                message = f"the deadline of the drain of {one.name} has come with {left_words(info.left)}: wait, cut, or have it back?"
+                left = f" with {left_words(info.left, info.active)}" if info.counted else ""
+                message = f"the deadline of the drain of {one.name} has come{left}: wait, cut, or have it back?"
                 yield Alert(severity="warning", code="drain-deadline", message=message, subject=info.virtual)
 
     def _info(self, one: Override) -> OverrideInfo:
         guess = estimate_s(tuple(self._samples.get(one.target, ())))
-        return override_info(one, self._counted.get(one.target, (0, 0)), guess)
+        return override_info(one, self._counted.get(one.target, NOTHING) if self._ours() else None, guess)
+
+    def _warnings(self, made: Decide) -> Iterator[str]:
+        """The virtual servers that are short of real servers with what was just decided."""
+        if made.action in {Action.AUTO, Action.UP}:
+            return
+        director = self._director
+        for key, pool in {pool.key: pool for pool, member in _members(self._director.running) if made.target in _targets(member)}.items():
+            up = standing(pool, director.book.sides, director.keeper.have.get(key)).up
+            if words := director.quorums.short(key) or ("" if up else NOBODY):
+                yield f"{clean(pool.name)}: {words}"
+
+    def _ours(self) -> bool:
+        """Whether the connections are this director's: a standby's table has only copies of them."""
+        return not self._director.sync.redundant or self._director.pulse.last_role == ACTIVE
 
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -260,13 +292,15 @@ class OverrideKeeper:
     def _count(self) -> None:
         """What each target has left; one that is in no virtual server of the table as read has nothing, and is not counted."""
         orders, have, now = self._machine.orders.by_target, self._director.keeper.have, self._director.clock.now()
-        counted: dict[str, Counted] = {}
+        counted: dict[str, Left] = {}
         for pool, member in _members(self._director.running) if orders else ():
             entry = have.get(pool.key)
             for target in _targets(member) & orders.keys() if entry is not None else ():
                 counters = entry.server_counters.get(member.key, NO_COUNTERS) if entry is not None else NO_COUNTERS
-                left, templates = counted.get(target, (0, 0))
-                counted[target] = (left + counters.active + counters.inactive, templates + counters.persistent)
+                before = counted.get(target, NOTHING)
+                counted[target] = Left(
+                    before.active + counters.active, before.inactive + counters.inactive, before.templates + counters.persistent
+                )
         self._counted = counted
         for target, found in counted.items():
             self._samples.setdefault(target, deque(maxlen=SAMPLES)).append((now, sum(found)))

@@ -64,7 +64,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
         for work in (
             director.supervisor.channel.run(),
             director.pulse.channel.run(),
-            director.nanny.channel.run(),
+            director.nanny.run(),
             director.sync.run(),
             _rounds(director, clock, settings.reconcile_interval),
             _whenever(director.health_changed, director, director.settle),

@@ -1,4 +1,4 @@
-"""supervisor, lvsd, pulse and nanny: how much CPU and memory each uses.
+"""supervisor, lvsd, pulse and every nanny: how much CPU and memory each uses.
 
 Owns the two samples that a share of CPU needs.  Which processes there are is the supervisor's word; without one, what lvsd can see itself.
 """
@@ -10,7 +10,8 @@ import os
 import msgspec
 
 from lvsagent.adapters.procfs import Usage, usage
-from lvsagent.lvsd.neighbours import Nanny, Pulse, Supervisor
+from lvsagent.lvsd.nannies import Nannies
+from lvsagent.lvsd.neighbours import Pulse, Supervisor
 from lvsagent.ports import Clock
 from lvsagent.wire import ProcessInfo
 
@@ -20,11 +21,11 @@ SAMPLE_S = 1.0
 class Processes:
     """The agent's processes as the console shows them."""
 
-    def __init__(self, clock: Clock, supervisor: Supervisor, pulse: Pulse, nanny: Nanny) -> None:
+    def __init__(self, clock: Clock, supervisor: Supervisor, pulse: Pulse, nannies: Nannies) -> None:
         self._clock = clock
         self._supervisor = supervisor
         self._pulse = pulse
-        self._nanny = nanny
+        self._nannies = nannies
         self._started_at = clock.wall()
         self._at = clock.now()
         self._usage: dict[int, Usage] = {}
@@ -37,7 +38,7 @@ class Processes:
         return [self._with_usage(info) for info in infos]
 
     def _seen(self) -> list[ProcessInfo]:
-        neighbours = (("pulse", self._pulse.channel.connected), ("nanny", self._nanny.channel.connected))
+        neighbours = (("pulse", self._pulse.channel.connected), *self._nannies.standing())
         lvsd = ProcessInfo(name="lvsd", state="running", pid=os.getpid(), since=self._started_at)
         return [lvsd, *(ProcessInfo(name=name, state="running" if connected else "stopped") for name, connected in neighbours)]
 

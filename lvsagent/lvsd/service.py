@@ -9,7 +9,7 @@ from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.rehearser import Rehearser
-from lvsagent.lvsd.release import release
+from lvsagent.lvsd.release import release_on_both
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
 from lvsagent.ports import ConfigFile
@@ -118,10 +118,9 @@ class LvsdService:
             raise NotFound(f"there is no check {key}")
         return Explanation(check=info, results=await self._director.nanny.explain(key))
 
-    def release(self, request: ReleaseRequest) -> Released:
+    async def release(self, request: ReleaseRequest) -> Released:
         """Let go of servers that are held down, or kept by the brake."""
-        director = self._director
-        return release(request, director.book, director.nanny, director.events, director.clock.wall)
+        return await release_on_both(request, self._director)
 
     async def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW."""

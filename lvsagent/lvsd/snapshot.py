@@ -261,7 +261,8 @@ class Snapshot:
         if order is not None:
             reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
             state = shown_state(order, state)
-        reason = "; ".join(filter(None, (reason, director.book.sides.words(member.check), info.warning if info else "")))
+        share = director.book.sides.words(member.check) if order is None or order.action == "weight" else ""  # the others know no parts
+        reason = "; ".join(filter(None, (reason, share, info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
             address=member.key.address,

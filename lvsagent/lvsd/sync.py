@@ -211,6 +211,13 @@ class Sync:
             return "the two are not paired"
         return self.machine.trouble or await self.exchange.plan_there(peer, text)
 
+    async def let_go_there(self, key: str, actor: str) -> list[str] | str:
+        """The checks whose servers the other director released too, or why that is not known."""
+        peer = self._way()
+        if peer is None:
+            return "the two are not paired"
+        return self.machine.trouble or await self.exchange.let_go_there(peer, key, actor)
+
     # --- what is told --------------------------------------------------------------------------------------------------------
 
     @property

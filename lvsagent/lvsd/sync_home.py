@@ -17,8 +17,9 @@ from lvsagent.api.contract import BadRequest, NotFound, Refused, Unavailable, Wr
 from lvsagent.core.arrival import Arrival
 from lvsagent.core.drift import read_print, wanted_print
 from lvsagent.core.foreign import as_blocks
+from lvsagent.lvsd.release import release
 from lvsagent.ports import RevisionStore
-from lvsagent.wire import ConflictInfo, PeerPlan, RefusalInfo, SyncInfo, SyncRequest
+from lvsagent.wire import ConflictInfo, PeerPlan, RefusalInfo, ReleaseRequest, SyncInfo, SyncRequest
 from lvsagent.wire.overrides import KeptOverride
 from lvsagent.wire.peer import Planned, Standing
 from lvsagent.wire.sync import Fingerprints
@@ -107,6 +108,11 @@ class SyncHome:
     async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
         """What the other director knows of that."""
         await self._director.overrides.hear(sent)
+
+    def let_go(self, key: str, actor: str) -> list[str]:
+        """An operator's release that was said over there.  Raises NotFound, Unavailable."""
+        done = release(ReleaseRequest(key=key, actor=actor), self._director)
+        return [*done.held, *done.kept]
 
     # --- the API's questions -------------------------------------------------------------------------------------------------
 

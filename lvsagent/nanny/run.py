@@ -1,4 +1,4 @@
-"""nanny as a process: its socket, its signals, its limits.  Owns how it starts and how it ends.
+"""A nanny as a process: its socket, its signals, its limits.  Owns how it starts and how it ends.
 
 Privileges are gone before ``main`` is called; everything it will ever need is imported by importing this module.
 """
@@ -13,32 +13,35 @@ import signal
 
 from lvsagent import channel
 from lvsagent.adapters import lifeline
-from lvsagent.adapters.checks import Checks
+from lvsagent.adapters.checks import PROGRAMS_AT_ONCE, Checks
 from lvsagent.adapters.clock import SystemClock
+from lvsagent.core.spread import NANNY, share_of
 from lvsagent.messages import ToNanny
 from lvsagent.nanny.warden import Warden
 from lvsagent.settings import AgentSettings
 
-MAX_RUNNING = 4000
+MAX_RUNNING = 8000
+"""So many checks run at the same time, those of all nannies together."""
 KEPT_FILES = 256
 """Files not used for sockets of checks: the channel, programs' pipes, the libraries."""
 
 
-def main(settings: AgentSettings) -> int:
+def main(settings: AgentSettings, name: str = NANNY) -> int:
     """Run until SIGTERM, SIGINT or SIGUSR1: nanny leaves nothing behind, so both kinds of end are alike to it.  Returns the exit status."""
-    asyncio.run(_run(settings))
+    asyncio.run(_run(settings, name))
     return 0
 
 
-async def _run(settings: AgentSettings) -> None:
+async def _run(settings: AgentSettings, name: str) -> None:
     ending = _signalled()
-    checks = Checks(settings.program_dirs, own_programs=_own_programs(settings))
+    checks = Checks(settings.program_dirs, own_programs=_own_programs(settings), programs=share_of(PROGRAMS_AT_ONCE, settings.nannies))
     listeners: list[channel.ChannelServer] = []
     warden = Warden(
         checks,
         SystemClock(),
         lambda message: [listener.broadcast(message) for listener in listeners],
-        max_running=max(1, min(MAX_RUNNING, raise_file_limit() - KEPT_FILES)),
+        max_running=max(1, min(share_of(MAX_RUNNING, settings.nannies), raise_file_limit() - KEPT_FILES)),
+        nannies=settings.nannies,
     )
 
     def welcome(connection: channel.Connection) -> None:
@@ -46,7 +49,7 @@ async def _run(settings: AgentSettings) -> None:
             connection.send(message)
 
     server = await channel.serve(
-        settings.nanny_socket, decode=ToNanny, on_connect=welcome, on_message=lambda _connection, message: warden.handle(message)
+        settings.nanny_socket(name), decode=ToNanny, on_connect=welcome, on_message=lambda _connection, message: warden.handle(message)
     )
     listeners.append(server)
     gc.freeze()  # what is here now stays: the collector need not look at it again

@@ -12,13 +12,30 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from lvsagent.core.check_history import CheckHistory, Result
+from lvsagent.core.check_history import REPLIES_BYTES, CheckHistory, Result
 from lvsagent.core.check_spec import CheckSpec, Outcome, describe, escaped
 from lvsagent.core.health import HealthMachine
-from lvsagent.core.health_types import Cancel, CheckStatus, Command, Configure, Event, Finished, Log, Release, Report, Start, TimePassed
+from lvsagent.core.health_types import (
+    IN_SERVICE,
+    Cancel,
+    CheckStatus,
+    Command,
+    Configure,
+    Event,
+    Finished,
+    Keep,
+    Log,
+    Release,
+    Report,
+    Start,
+    TimePassed,
+)
+from lvsagent.core.known import relapses_from
+from lvsagent.core.spread import share_of
 from lvsagent.messages import (
     NannyExplain,
     NannyExplained,
+    NannyKeep,
     NannyRelease,
     NannyReport,
     NannyTrial,
@@ -39,19 +56,21 @@ log = logging.getLogger(__name__)
 
 
 class Warden:
-    """All checks of this director, running.  ``say`` sends a message to lvsd, if it is there."""
+    """All checks of this process, running.  ``say`` sends a message to lvsd, if it is there.  ``nannies`` share what a director may use."""
 
-    def __init__(self, checker: Checker, clock: Clock, say: Callable[[msgspec.Struct], object], *, max_running: int) -> None:
+    def __init__(
+        self, checker: Checker, clock: Clock, say: Callable[[msgspec.Struct], object], *, max_running: int, nannies: int = 1
+    ) -> None:
         self._checker = checker
         self._clock = clock
         self._say = say
         self._machine = HealthMachine(max_running=max_running)
-        self._history = CheckHistory()
+        self._history = CheckHistory(share_of(REPLIES_BYTES, nannies))
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._quick = checker.quick(self._ended) if isinstance(checker, QuickChecker) else None
         self._quick_runs: dict[int, str] = {}
         self._trials: set[asyncio.Task[None]] = set()
-        self._trial_places = asyncio.Semaphore(TRIALS_AT_ONCE)
+        self._trial_places = asyncio.Semaphore(share_of(TRIALS_AT_ONCE, nannies))
         self._unsaid: dict[str, None] = {}
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
@@ -62,6 +81,9 @@ class Warden:
         """What lvsd says."""
         if isinstance(message, NannyRelease):
             self._step(Release(tuple(message.keys), message.brake))
+            return
+        if isinstance(message, NannyKeep):
+            self._step(Keep(tuple(message.keys), message.for_s))
             return
         if isinstance(message, NannyExplain):
             self._say(NannyExplained(id=message.id, results=[check_result(one) for one in self._history.of(message.key)]))
@@ -198,9 +220,15 @@ class Warden:
     def _messages(self, keys: list[str]) -> Iterator[NannyReport]:
         now = self._clock.now()
         wall = self._clock.wall() - now
-        infos = [check_info(status, now, wall) for key in keys if (status := self._machine.status(key)) is not None]
-        for start in range(0, len(infos), CHECKS_A_MESSAGE):
-            yield NannyReport(checks=infos[start : start + CHECKS_A_MESSAGE])
+        found = [status for key in keys if (status := self._machine.status(key)) is not None]
+        for start in range(0, len(found), CHECKS_A_MESSAGE):
+            part = found[start : start + CHECKS_A_MESSAGE]
+            relapsed = {
+                status.spec.key: relapses_from(status.record, now=now, up_since=status.up_since if status.state in IN_SERVICE else None)
+                for status in part
+                if status.record.failures
+            }
+            yield NannyReport(checks=[check_info(status, now, wall) for status in part], relapses=relapsed)
 
 
 def check_info(status: CheckStatus, now: float, wall: float) -> CheckInfo:

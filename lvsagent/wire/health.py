@@ -22,7 +22,12 @@ class ReleaseRequest(Wire, frozen=True):
 
 
 class Released(Wire, frozen=True):
-    """Who was released, by check key: ``held`` were held down, ``kept`` were in service by the brake and leave it."""
+    """Who was released, by check key: ``held`` were held down, ``kept`` were in service by the brake and leave it.
+
+    ``there``: those that the other director released too.  ``peer``: what became of it there, in words (``""``: there is no other one).
+    """
 
     held: list[str] = []
     kept: list[str] = []
+    there: list[str] = []
+    peer: str = ""

@@ -14,7 +14,9 @@ class OverrideInfo(Wire, frozen=True):
     It is about real server ``server`` of ``virtual``, or about every real server at the address ``host``.  ``action``: drain, down, up,
     weight.  ``phase`` of a drain: draining, drained (no connection is left), waiting (past its deadline), asking (past its deadline, and
     wants to be told), cut (out of the table).  ``deadline_at`` and ``return_at``: 0, or when.  ``then``: wait, cut, ask.
-    ``left`` and ``templates``: connections and persistence templates it has now; ``empty_in_s``: a guess, ``None`` when there is none.
+    ``left`` and ``templates``: connections (``active`` of them active) and persistence templates it has now; ``empty_in_s``: a guess when
+    it has none, ``None`` when there is no guess.
+    Not ``counted``: they are not known here, since this director is not the active one.
     """
 
     virtual: str
@@ -33,6 +35,8 @@ class OverrideInfo(Wire, frozen=True):
     templates: int = 0
     empty_in_s: float | None = None
     words: str = ""
+    counted: bool = True
+    active: int = 0
 
 
 class OverrideRequest(Wire, frozen=True):
@@ -54,9 +58,10 @@ class OverrideRequest(Wire, frozen=True):
 
 
 class OverridesInfo(Wire, frozen=True):
-    """Every decision in force, the newest first."""
+    """Every decision in force, the newest first.  ``warnings``: what the one that was just made leads to, and nobody may have meant."""
 
     overrides: list[OverrideInfo]
+    warnings: list[str] = []
 
 
 class KeptOverride(Wire, frozen=True):

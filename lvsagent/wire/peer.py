@@ -95,7 +95,14 @@ class PlanHere(Wire, frozen=True, tag="plan"):
     text: bytes
 
 
-Request = Hello | Push | Fetch | PlanHere
+class LetGo(Wire, frozen=True, tag="release"):
+    """An operator has released this check's server (``key``, ``""``: all that are held, and the mass-failure brake): do so too."""
+
+    key: Word
+    actor: Word
+
+
+Request = Hello | Push | Fetch | PlanHere | LetGo
 
 
 # --- answered ------------------------------------------------------------------------------------------------------------------
@@ -152,4 +159,10 @@ class Planned(Wire, frozen=True, tag="planned"):
     refusals: list[RefusalInfo]
 
 
-Answer = Greeting | Applied | Diverged | InvalidThere | RefusedThere | Sent | Planned
+class LetGone(Wire, frozen=True, tag="released"):
+    """The checks whose servers were held there and are so no longer."""
+
+    keys: list[str]
+
+
+Answer = Greeting | Applied | Diverged | InvalidThere | RefusedThere | Sent | Planned | LetGone

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from lvsagent.lvsd.override_words import Left
 from lvsagent.wire import OverrideRequest
 from tests.browser.conftest import Demo, activate_everything, running_demo, visiting
 from tests.browser.served import Served, serving
@@ -42,7 +43,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     agent.override(drain)
     agent.override(OverrideRequest(action="down", host="10.11.12.23", actor="bob", reason="its check is wrong"))
     agent.override(OverrideRequest(action="weight", virtual="http", server="number2", weight=7, actor="ann"))
-    agent.orders.left["server:http/number1"] = (1234, 56)
+    agent.orders.left["server:http/number1"] = Left(1234, 0, 56)
     until(lambda: asks(agent))
     agent.alert(
         "the deadline of the drain of real server number1 of http has come with 1234 connections left", "http", "warning", "drain-deadline"

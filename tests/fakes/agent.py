@@ -175,6 +175,8 @@ class FakeAgent:
     trial_results: list[TrialResult] | None = None
     holds: list[Held] = field(default_factory=list)
     """Servers that are held down or kept in service, until ``release``."""
+    release_there: str = ""
+    """What a release says of the other director (``""``: there is none)."""
     announced: int = 0
     failovers: list[tuple[str, str, str]] = field(default_factory=list)
     """Action, actor and reason of every accepted ``failover``."""
@@ -533,7 +535,8 @@ class FakeAgent:
             raise AgentRefused("not_found", f"there is no check {key}")
         gone = [one for one in self.holds if key in {"", one.key}]
         self.holds = [one for one in self.holds if one not in gone]
-        return Released(held=[one.key for one in gone if not one.kept], kept=[one.key for one in gone if one.kept])
+        held, kept = ([one.key for one in gone if one.kept is so] for so in (False, True))
+        return Released(held=held, kept=kept, there=[*held, *kept] if self.release_there else [], peer=self.release_there)
 
     def trial(self, request: TrialRequest) -> TrialReport:
         self._reach("trial")

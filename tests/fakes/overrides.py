@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from app.lvscf.model import Config
 from lvsagent.client import AgentRefused
 from lvsagent.core.overrides import Action, Answer, Decide, Event, Look, Overrides, Then, estimate_s, of_host, of_server, why_not
-from lvsagent.lvsd.override_words import override_info, shown_state
+from lvsagent.lvsd.override_words import NOTHING, Left, override_info, shown_state
 from lvsagent.wire import OverrideInfo, OverrideRequest, OverridesInfo, RealServerState
 
 
@@ -17,11 +19,13 @@ class FakeOverrides:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._machine = Overrides("lefty")
-        self.left: dict[str, tuple[int, int]] = {}
+        self.left: dict[str, Left] = {}
+        self.warnings: list[str] = []
+        """What the next decisions lead to."""
 
     def infos(self) -> OverridesInfo:
         newest = sorted(self._machine.orders.by_target.values(), key=lambda one: (-one.at, -one.counter))
-        return OverridesInfo(overrides=[override_info(one, self.left.get(one.target, (0, 0)), None) for one in newest])
+        return OverridesInfo(overrides=[override_info(one, self.left.get(one.target, NOTHING), None) for one in newest])
 
     def act(self, request: OverrideRequest, config: Config) -> OverridesInfo:
         target = self._target(request, config)
@@ -33,14 +37,14 @@ class FakeOverrides:
         commands = self._machine.handle(event, self._wall())
         if isinstance(event, Answer) and not commands:
             raise AgentRefused("not_found", "nothing is being drained there that could wait or be cut")
-        return self.infos()
+        return replace(self.infos(), warnings=self.warnings)
 
     def look(self) -> None:
         self._machine.handle(Look({target: sum(left) for target, left in self.left.items()}), self._wall())
 
     def of(self, virtual: str, server: str, address: str) -> OverrideInfo | None:
         one = self._machine.orders.of(f"{virtual}/{server}", address)
-        return override_info(one, self.left.get(one.target, (0, 0)), estimate_s([])) if one else None
+        return override_info(one, self.left.get(one.target, NOTHING), estimate_s([])) if one else None
 
     def shown(self, virtual: str, real: RealServerState) -> dict[str, object]:
         """What changes in a real server's state."""

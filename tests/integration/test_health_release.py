@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from lvsagent.client import AgentRefused
 from lvsagent.wire import RealServerState
 from tests.integration.lvsd_lab import running
+from tests.integration.sync_lab import Both, Side, both
 from tests.integration.test_lvsctl import Ctl
 from tests.integration.test_weights_live import say
 from tests.stack import Stack, free_port, running_stack, web_server
@@ -84,9 +85,90 @@ def test_servers_that_the_brake_keeps_leave_when_it_is_released() -> None:
         until(lambda: all(server(found, one).held for one in (0, 1)), 15, lambda: str(server(found)))
         assert any(alert.code == "mass-failure" for alert in found.agent_client.state().alerts)
         done = ctl.json("health", "release")
-        assert done == {"held": [], "kept": ["a/number1", "b/number1"]}
+        assert done == {"held": [], "kept": ["a/number1", "b/number1"], "there": [], "peer": ""}
         until(lambda: [server(found, one).state for one in (0, 1)] == ["down", "down"], 5)
         assert not any(alert.code == "mass-failure" for alert in found.agent_client.state().alerts)
+
+
+def nannies(pair: Both) -> dict[str, list[tuple[list[str], bool]]]:
+    """Every director has a nanny, which holds http/number1 down; what each is told to release."""
+    told: dict[str, list[tuple[list[str], bool]]] = {"lefty": [], "righty": []}
+    for name, side in (("lefty", pair.one), ("righty", pair.two)):
+        say(side, "rising", held_until=4e9)
+
+        def release(keys: Sequence[str], *, brake: bool, name: str = name, side: Side = side) -> None:
+            told[name].append((list(keys), brake))
+            for key in keys:
+                say(side, "up")
+                assert key == "http/number1"
+
+        side.director.nanny.release = release  # type: ignore[method-assign]
+    return told
+
+
+@pytest.mark.parametrize(("key", "brake"), [("http/number1", False), ("", True)])
+async def test_both_directors_let_go_so_that_a_takeover_does_not_hold_it_down_again(tmp_path: Path, key: str, brake: bool) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        told = nannies(pair)
+        done = await pair.one.ask(pair.one.client.release, key, actor="ann")
+        assert (done.held, done.there, done.peer) == (["http/number1"], ["http/number1"], "righty has let go too: http/number1")
+        assert told == {"lefty": [(["http/number1"], brake)], "righty": [(["http/number1"], brake)]}
+        info = pair.two.director.book.info("http/number1")
+        assert info is not None
+        assert (info.state, info.held_until) == ("up", 0)
+        (event,) = [one for one in (await pair.two.ask(pair.two.client.events)).events if "held down" in one.message]
+        assert (event.message, event.actor) == ("http/number1: no longer held down", "ann")
+        done = await pair.two.ask(pair.two.client.release, key)  # once more, from the standby: nothing is left to let go of
+        assert (done.held, done.there, done.peer) == ([], [], "lefty held nobody")
+
+
+async def test_a_server_that_only_the_other_director_holds_is_released_there(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        nannies(pair)
+        say(pair.one, "up")
+        done = await pair.one.ask(pair.one.client.release, "http/number1")
+        assert (done.held, done.there) == ([], ["http/number1"])
+
+
+async def test_another_director_that_cannot_be_reached_is_said_and_nothing_fails(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        told = nannies(pair)
+        pair.cut("no route to host")
+        done = await pair.one.ask(pair.one.client.release, "http/number1")
+        assert done.held == ["http/number1"]
+        words = "righty was not told (no route to host): what it holds itself it goes on holding, also if it takes over"
+        assert done.peer == words
+        assert told["righty"] == []
+        pair.mend()
+        await pair.settle("in_step")
+        assert told["righty"] == [], "said once: later it could end another hold-down"
+
+
+async def test_what_the_other_director_refuses_is_said(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        nannies(pair)
+        del pair.two.director.nanny.release
+        done = await pair.one.ask(pair.one.client.release, "http/number1")
+        assert "righty was not told (nanny is not running" in done.peer
+        pair.one.paired = False
+        assert "the two are not paired" in (await pair.one.ask(pair.one.client.release, "http/number1")).peer
+
+
+async def test_an_agent_of_another_version_is_said(tmp_path: Path) -> None:
+    async with both(tmp_path) as pair:
+        await pair.settle("in_step")
+        nannies(pair)
+
+        async def older(_line: bytes) -> bytes:
+            return b'{"type":"refused","reason":"the request cannot be understood (another version?)"}'
+
+        pair.one.way.there = older
+        done = await pair.one.ask(pair.one.client.release, "http/number1")
+        assert "was not told (the request cannot be understood (another version?))" in done.peer
 
 
 async def test_without_nanny_there_is_nothing_to_release_and_the_reason_is_said(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from lvsagent import ctl_text
 from lvsagent.client import AgentRefused
+from lvsagent.ctl import caller
 from lvsagent.wire import TrialRequest
 from tests.stack import Stack, running_stack
 from tests.waiting import until
@@ -101,7 +101,7 @@ def test_status_has_the_fixed_shape(ctl: Ctl) -> None:
 
 
 def test_server_drains_and_status_says_so_until_it_is_taken_back(ctl: Ctl) -> None:
-    me = pwd.getpwuid(os.getuid()).pw_name
+    me = caller(os.getuid(), os.environ)
     printed = ctl("server", "drain", "http/number1", "--for", "1h", "--then", "cut", "--return-in", "2h", "--reason", "new disk")
     head, row = printed.splitlines()
     assert head.split() == ["TARGET", "WHAT", "PHASE", "SINCE", "WHO", "AND", "WHY"]
@@ -113,7 +113,7 @@ def test_server_drains_and_status_says_so_until_it_is_taken_back(ctl: Ctl) -> No
     assert (number1["order"]["actor"], number1["order"]["then"]) == (me, "cut")
     assert "its check: down; connection refused" in ctl("status")
     assert "an operator's decision goes before: drained by" in ctl("explain", "number1")
-    assert ctl.json("server", "auto", "number1") == {"overrides": []}
+    assert ctl.json("server", "auto", "number1") == {"overrides": [], "warnings": []}
     assert ctl.json("status")["virtual_servers"][0]["real_servers"][0]["order"] is None
     ctl("server", "drain", "nobody", status=1)
     assert "there is no real server nobody" in ctl.error

@@ -17,6 +17,7 @@ import pytest
 
 from lvsagent.channel import ChannelClient
 from lvsagent.core.check_spec import CheckSpec, Method
+from lvsagent.core.known import Known
 from lvsagent.messages import FromNanny, NannyConfigure, NannyReport, NannyTrial, NannyTrialDone
 from lvsagent.wire import CheckInfo
 
@@ -90,7 +91,7 @@ class Nanny:
         if self.process is not None and self.process.returncode is None:
             await self.end()
 
-    def configure(self, *checks: CheckSpec, known: dict[str, str] | None = None) -> None:
+    def configure(self, *checks: CheckSpec, known: dict[str, Known] | None = None) -> None:
         self.wanted = NannyConfigure(checks=list(checks), known=known or {})
         self.client.send(self.wanted)
 
@@ -185,7 +186,7 @@ async def test_a_nanny_that_was_killed_goes_on_where_the_last_one_was(nanny: Nan
         await nanny.state("up")
         await nanny.end(signal.SIGKILL)
         nanny.infos.clear()
-        nanny.wanted = NannyConfigure(checks=[spec(port, interval_s=600, rise=1000)], known={"http/number1": "up"})
+        nanny.wanted = NannyConfigure(checks=[spec(port, interval_s=600, rise=1000)], known={"http/number1": Known("up")})
         await nanny.start()
         info = await nanny.state("up")
         assert info.reason in {"", "as before the restart"}

@@ -52,10 +52,40 @@ async def test_a_drain_is_in_force_with_the_answer_and_says_who_and_why(tmp_path
         assert row.state == "draining"
         assert row.order is not None
         assert (row.order.left, row.order.templates) == (3, 4)
-        assert row.reason.startswith("drained by tester: new disk; 3 connections left; 4 persistence templates left")
+        assert row.reason.startswith("drained by tester: new disk; 3 connections left, 2 active; 4 persistence templates left")
         events = await lab.ask(lab.client.events)
         said = next(event for event in events.events if "is being drained" in event.message)
         assert (said.message, said.actor) == ("real server number1 of http is being drained: new disk", "tester")
+
+
+async def test_the_answer_to_a_decision_knows_what_is_left_now(tmp_path: Path) -> None:
+    """Whoever reads "0 connections left" may switch the server off."""
+    async with running(tmp_path) as lab:
+        await lab.report("up")
+        count(lab.plane, NUMBERS[0], Counters(active=2))
+        (info,) = await decide(lab, "drain")
+        assert (info.left, info.counted) == (2, True)
+        assert info.words == "drained by tester; 2 connections left"
+
+
+async def test_what_leaves_nobody_to_answer_is_said_with_the_decision(tmp_path: Path) -> None:
+    second = TUTORIAL[TUTORIAL.index("virtual http") :].replace("virtual http", "virtual other").replace("port = 80\n", "port = 81\n")
+    text = TUTORIAL + second.replace("port = 81\n", "port = 81\n     sorry_server = 127.0.0.99\n")
+    async with running(tmp_path, text) as lab:
+        await lab.report("up")
+        for virtual in ("http", "other"):
+            await lab.report("down", "number2", virtual=virtual)
+
+        async def warned(action: str, host: str) -> list[str]:
+            return (await lab.ask(lab.client.override, OverrideRequest(action=action, host=host))).warnings
+
+        assert await warned("drain", "127.0.0.21") == []
+        assert await warned("down", "127.0.0.23") == [
+            "http: no real server takes new connections: nobody answers",
+            "other: 0 of 3 real servers are up: the sorry server 127.0.0.99:81 answers",
+        ]
+        assert await warned("up", "127.0.0.23") == []
+        assert await warned("auto", "127.0.0.21") == []
 
 
 async def test_it_is_drained_when_nothing_is_left_and_one_word_brings_it_back(tmp_path: Path) -> None:
@@ -256,7 +286,9 @@ async def test_the_other_director_drains_too_and_goes_on_when_it_takes_over(tmp_
         assert row.order is not None
         assert (row.state, row.order.actor, row.order.reason) == ("draining", "tester", "new disk")
         await pair.two.director.step()
-        assert (await shown(pair.two)).state == "draining", "its counters are not the connections'"
+        row = await shown(pair.two)
+        assert row.state == "draining", "its counters are not the connections'"
+        assert row.reason == "drained by tester: new disk; the active director counts what is left; its check: up"
         pair.one.be("standby", "active")
         pair.two.be("active")
         await pair.two.director.step()

@@ -65,8 +65,10 @@ class Run:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *, patience: Patience | None = None, environment: dict[str, str] | None = None) -> AsyncIterator[Run]:
-    settings = AgentSettings(runtime_dir=folder)
+async def running(
+    folder: Path, *, patience: Patience | None = None, environment: dict[str, str] | None = None, nannies: int = 1
+) -> AsyncIterator[Run]:
+    settings = AgentSettings(runtime_dir=folder, nannies=nannies)
     supervisor = Supervisor(
         settings,
         lambda name: [sys.executable, "-P", str(STANDIN), name, str(folder)],
@@ -90,6 +92,11 @@ async def running(folder: Path, *, patience: Patience | None = None, environment
 
 def proc(pid: int, name: str) -> bytes:
     return Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def sockets_in(folder: Path) -> list[Path]:
+    """What listens there, or listened."""
+    return list(folder.glob("*.sock"))
 
 
 async def test_three_processes_run_under_their_names_and_the_socket_says_so(folder: Path) -> None:
@@ -159,6 +166,24 @@ async def test_a_planned_stop_ends_pulse_then_lvsd_then_nanny(folder: Path) -> N
         "nanny ended",
     ]
     assert not (folder / "supervisor.sock").exists()
+
+
+async def test_each_of_several_nannies_is_watched_by_itself_and_all_end_last(folder: Path) -> None:
+    async with running(folder, nannies=3) as run:
+        await run.until_all_run()
+        assert [each.name for each in run.seen[-1].processes] == ["supervisor", "pulse", "nanny", "nanny-2", "nanny-3", "lvsd"]
+        before = {name: run.child(name).pid for name in ("nanny", "nanny-2", "nanny-3")}
+        assert proc(before["nanny-2"], "comm").decode().strip() == "nanny-2"
+        os.kill(before["nanny-2"], signal.SIGKILL)
+        await run.until(lambda: run.child("nanny-2").restarts == 1 and run.child("nanny-2").state == "running")
+        assert (run.child("nanny").pid, run.child("nanny-3").pid) == (before["nanny"], before["nanny-3"])
+        for name in before:
+            (folder / f"{name}.sock").touch()
+        await run.end()
+    ended = [line for line in run.log() if line.endswith("ended")]
+    assert ended[:2] == ["pulse ended", "lvsd ended"]
+    assert set(ended[2:]) == {f"{name} ended" for name in before}
+    assert not sockets_in(folder)
 
 
 async def test_a_restart_in_place_tells_every_child_to_leave_everything_as_it_is(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lvsagent.wire import CheckInfo
+from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import TUTORIAL, Lab, running
 
 HUNDRED = TUTORIAL.replace("weight = 1", "weight = 100")
@@ -19,7 +20,7 @@ def number1(lab: Lab) -> int:
 def say(lab: Lab, state: str, **fields: int | str | float) -> None:
     """nanny reports number1."""
     spec = next(spec for spec in lab.director.running.expansion.checks if spec.key == "http/number1")
-    info = CheckInfo(key=spec.key, target=spec.target, what="", state=state, **fields)  # type: ignore[arg-type]
+    info = CheckInfo(key=spec.key, target=spec.target, what="", state=state, last_at=1.0, **fields)  # type: ignore[arg-type]
     lab.director.nanny._on_report([info])
 
 
@@ -40,6 +41,22 @@ async def test_an_agents_percentage_is_in_the_table_with_the_next_round_and_is_n
         await lab.director.step()
         assert number1(lab) == 100
         assert not [event for event in (await lab.ask(lab.client.events)).events if event.kind == "repair"]
+
+
+async def test_what_an_agent_wants_outlives_a_restart_of_everything(tmp_path: Path) -> None:
+    plane = FakeIpvs()
+    async with running(tmp_path, HUNDRED, plane) as lab:
+        await lab.report("up")
+        say(lab, "up", share_percent=0)
+        await lab.director.step()
+    async with running(tmp_path, HUNDRED, plane) as lab:
+        assert number1(lab) == 0
+        await lab.report("up")  # a new nanny, which has checked nothing yet
+        await lab.director.step()
+        assert number1(lab) == 0
+        say(lab, "up")
+        await lab.director.step()
+        assert number1(lab) == 100
 
 
 async def test_a_server_that_comes_back_gets_its_weight_little_by_little(tmp_path: Path) -> None:
@@ -71,8 +88,3 @@ async def test_certificates_and_the_brake_are_alerts(tmp_path: Path) -> None:
         alerts = {alert.code: alert for alert in (await lab.ask(lab.client.state)).alerts}
         assert alerts["mass-failure"].severity == "error"
         assert "http/number1 failed at once and is kept in service until" in alerts["mass-failure"].message
-
-
-async def test_nanny_is_told_how_long_the_brake_holds(tmp_path: Path) -> None:
-    async with running(tmp_path, TUTORIAL.replace("network = nat", "network = nat\nmass_failure_hold = 90")) as lab:
-        assert lab.director.nanny._brake_s == 90

@@ -1,8 +1,13 @@
-"""An operator takes a real server out on a real director: what open connections, new ones and the kernel's table make of it."""
+"""A real server leaves the service of a real director and comes back: what open connections, new ones and the kernel's table make of it.
+
+An operator takes it out, or it fails; and with slow start it comes back little by little.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -20,6 +25,8 @@ pytestmark = pytest.mark.kernel("cluster")
 
 TEXT = lvs_cf(virtual()).replace("serial_no = 1\n", "serial_no = 1\ntcpfin_timeout = 2\n")
 STICKY = lvs_cf(virtual("http", "persistent = 300"))
+WHOLE, SLOW_S = 90, 9
+SLOWLY = TEXT.replace("scheduler = rr", f"scheduler = wrr\n     slow_start = {SLOW_S}").replace("weight = 1\n", f"weight = {WHOLE}\n")
 LIMIT_S = agents.SETTLE_LIMIT_S
 NUMBER1 = f"{lab.ADDRESSES['number1']}:80"
 
@@ -146,3 +153,49 @@ def test_forced_and_weighed_servers_are_so_in_the_kernel(agent: Agent, cluster: 
         assert weights()[NUMBER1] == 1
     finally:
         cluster.start("number1")
+
+
+# --- slow start ----------------------------------------------------------------------------------------------------------------
+
+
+def climb(agent: Agent, seen: list[tuple[float, int]], until_weight: int) -> None:
+    """Look at number1's weight all the time until it is so much; every other one is a line in ``seen``, with when it was."""
+
+    def look() -> bool:
+        weight = weights().get(NUMBER1, 0)
+        if weight and (not seen or seen[-1][1] != weight):
+            seen.append((time.monotonic(), weight))
+        return weight >= until_weight
+
+    until(look, LIMIT_S, lambda: f"{seen}\n{agent.log()}")
+
+
+def test_a_server_that_comes_back_climbs_to_its_weight_and_a_restart_of_lvsd_does_not_end_the_climb(
+    agent: Agent, cluster: lab.Cluster
+) -> None:
+    agent.serve(SLOWLY)
+    assert set(weights().values()) == {WHOLE}, "up at its first check: the whole weight"
+    cluster.stop("number1")
+    until(lambda: NUMBER1 not in weights(), LIMIT_S, agent.log)
+    cluster.start("number1")
+    seen: list[tuple[float, int]] = []
+    climb(agent, seen, 1)
+    assert seen[0][1] <= WHOLE // 3
+    assert cluster.names(20).get("number1", 0) <= 5
+    climb(agent, seen, WHOLE // 4)
+    lvsd = agent.pids()["lvsd"]
+    os.kill(lvsd, signal.SIGKILL)
+    climb(agent, seen, WHOLE)
+    until(agent.answers, LIMIT_S, agent.log)
+    assert agent.pids()["lvsd"] != lvsd
+    began, climbed = seen[0][0], [weight for _, weight in seen]
+    assert climbed == sorted(climbed), f"never back to the beginning: {seen}"
+    assert len(climbed) >= 4
+    assert all(weight <= WHOLE * (at - began + 3) / SLOW_S for at, weight in seen), f"never ahead of the time: {seen}"
+    assert cluster.names(30) == dict.fromkeys(lab.NUMBERS, 10)
+    decide(agent, "down")
+    assert cluster.names(10) == {"number2": 5, "number3": 5}
+    decide(agent, "auto")
+    assert 0 < weights()[NUMBER1] <= WHOLE // 3
+    assert "slow start" in shown(agent).reason
+    agent.serve(TEXT)

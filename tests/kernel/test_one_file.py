@@ -20,8 +20,9 @@ from time import monotonic
 import pytest
 
 from lvsagent.client import AgentDown
-from lvsagent.wire import PeerReceipt
+from lvsagent.wire import OverrideRequest, PeerReceipt
 from lvsagent.wire.sync import SyncInfo
+from tests.kernel import cluster as lab
 from tests.kernel import net, two_directors
 from tests.kernel.agent import virtual
 from tests.kernel.two_directors import LIMIT_S, Director, Pair, lvs_cf
@@ -47,6 +48,7 @@ class OneFile:
 
     pair: Pair
     sshd: dict[str, Sshd]
+    cluster: lab.Cluster
 
     def words(self) -> str:
         """For a failing test."""
@@ -126,7 +128,7 @@ def with_the_user(folder: Path) -> Iterator[None]:
 def both() -> Iterator[OneFile]:
     Path("/run").chmod(0o755)  # the guest's own, which sshd would not trust otherwise
     with contextlib.ExitStack() as stack:
-        stack.enter_context(two_directors.running())
+        cluster = stack.enter_context(two_directors.running())
         root = stack.enter_context(folder_for_sshd())
         stack.enter_context(with_the_user(root))
         settings = (
@@ -138,7 +140,7 @@ def both() -> Iterator[OneFile]:
         for name, addresses in SSHD_ADDRESSES.items():  # now: sshd sees the mounts that were there before it
             with net.namespace(name):
                 sshd[name] = stack.enter_context(running_sshd(root / name, addresses, 22))
-        found = OneFile(pair, sshd)
+        found = OneFile(pair, sshd, cluster)
         pair_them(found)
         yield found
 
@@ -268,6 +270,48 @@ def test_edited_on_both_while_apart_is_kept_said_and_joined_by_a_merge(one_file:
     assert lefty.lvs_cf.read_text() == later(base, 2).replace("timeout = 1\n", "timeout = 2\n").replace(
         f"scheduler = {used}\n", "scheduler = sh\n"
     )
+
+
+def decide(director: Director, action: str, server: str, **more: str | int) -> None:
+    """What an operator says on one of them."""
+    director.client.override(OverrideRequest(action=action, virtual="http", server=server, actor="ann", **more))  # type: ignore[arg-type]
+
+
+def weight(name: str, server: str) -> int | None:
+    """Of a real server, as a director's kernel has it; ``None``: it is not in the table."""
+    found = [line.split() for line in rules(name) if f"-r {lab.ADDRESSES[server]}:80 " in line]
+    return int(found[0][-1]) if found else None
+
+
+def decided(director: Director) -> dict[str, str]:
+    """What each director says of who decided what, and why."""
+    return {one.server: one.words for one in director.client.overrides().overrides}
+
+
+def test_a_drain_holds_over_a_crash_of_the_director_it_was_said_on_and_what_is_said_meanwhile_holds_for_both(one_file: OneFile) -> None:
+    lefty, righty = one_file.pair
+    decide(lefty, "drain", "number1", reason="new disk")
+    until(lambda: (weight("lefty", "number1"), weight("righty", "number1")) == (0, 0), LIMIT_S, one_file.words)
+    lefty.crash()
+    until(lambda: righty.role == "active", LIMIT_S, one_file.words)
+    assert weight("righty", "number1") == 0
+    assert "number1" not in one_file.cluster.names(10)
+    shown = {one.name: one for one in righty.state().virtual_servers[0].real_servers}["number1"]
+    assert shown.state in {"draining", "drained"}
+    assert shown.reason.startswith("drained by ann: new disk")
+    decide(righty, "auto", "number1")
+    decide(righty, "weight", "number2", weight=9)
+    assert weight("righty", "number1")
+    two_directors.release("lefty")
+    lefty.start()  # its disk has the drain, and not what was said since
+    one_file.pair.settle()
+    one_file.in_step()
+    until(lambda: decided(lefty) == decided(righty) == {"number2": "weight 9 given by ann"}, LIMIT_S, one_file.words)
+    assert weight("lefty", "number1")
+    assert weight("lefty", "number2") == 9
+    decide(lefty, "auto", "number2")  # on either of them
+    until(lambda: 9 not in (weight("lefty", "number2"), weight("righty", "number2")), LIMIT_S, one_file.words)
+    assert (decided(lefty), decided(righty)) == ({}, {})
 
 
 def test_a_guarded_accept_goes_back_on_both_when_the_active_directors_lvsd_is_killed_in_the_middle(one_file: OneFile) -> None:

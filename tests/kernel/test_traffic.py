@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from lvsagent.wire import OverrideRequest
 from tests import waiting
 from tests.kernel import agent as agents
 from tests.kernel import cluster as lab
@@ -75,13 +76,21 @@ def test_each_server_is_reached_in_its_own_way(agent: Agent, cluster: lab.Cluste
         assert cluster.names(30) == dict.fromkeys(lab.NUMBERS, 10)
 
 
-def test_an_overloaded_server_gets_nothing_new_until_it_is_free_again(agent: Agent, cluster: lab.Cluster) -> None:
+def test_an_overloaded_server_gets_nothing_new(agent: Agent, cluster: lab.Cluster) -> None:
     agent.serve(with_lines(lvs_cf(virtual(port=443)), "number1", "upper_threshold = 2", "lower_threshold = 1"))
     shown = [line.split()[2:4] for line in on_director("ipvsadm", "-L", "-n", "--thresholds").splitlines() if "10.11.12.21" in line]
     assert shown == [["2", "1"]]
     with ExitStack() as stack:
         names = [name_of(stack.enter_context(cluster.connect(port=443))) for _ in range(12)]
     assert {name: names.count(name) for name in lab.NUMBERS} == {"number1": 2, "number2": 5, "number3": 5}
+
+
+def test_a_server_that_was_overloaded_takes_new_ones_again_below_its_lower_threshold(agent: Agent, cluster: lab.Cluster) -> None:
+    text = lvs_cf(virtual("names", *DATAGRAMS, port=lab.UDP_PORT)).replace("serial_no = 1\n", "serial_no = 1\nudp_timeout = 2\n")
+    agent.serve(with_lines(text, "number1", "upper_threshold = 2", "lower_threshold = 1"))
+    names = [cluster.ask_datagram() for _ in range(9)]
+    assert names.count("number1") <= 2 < names.count("number2")
+    until(lambda: cluster.ask_datagram() == "number1", words=lambda: on_director("ipvsadm", "-L", "-n", "--thresholds"))
 
 
 def test_one_packet_sends_every_datagram_on_its_own(agent: Agent, cluster: lab.Cluster) -> None:
@@ -127,6 +136,23 @@ def test_source_hashing_by_port_spreads_the_connections_of_one_client(agent: Age
     assert len(cluster.names(40)) == 3
 
 
+def test_with_fallback_another_server_answers_for_the_one_that_the_hash_chose(agent: Agent, cluster: lab.Cluster) -> None:
+    agent.serve(lvs_cf(virtual("http", "scheduler = sh")))
+    [chosen] = cluster.names(3)
+    agent.client.override(OverrideRequest(action="drain", virtual="http", server=chosen))
+    try:
+        assert f"-a -t {lab.VIP}:80 -r {lab.ADDRESSES[chosen]}:80 -m -w 0" in lab.ipvsadm_rules()
+        with pytest.raises(OSError, match="refused"):
+            cluster.fetch()
+        for scheduler in ("sh", "mh"):
+            agent.put(lvs_cf(virtual("http", f"scheduler = {scheduler}", f"scheduler_flags = {scheduler}-fallback")))
+            assert "-fallback" in lab.ipvsadm_rules()[0] or "flag-1" in lab.ipvsadm_rules()[0]
+            [other] = cluster.names(3)
+            assert other != chosen
+    finally:
+        agent.client.override(OverrideRequest(action="auto", virtual="http", server=chosen))
+
+
 def test_sctp_reaches_the_real_servers(agent: Agent, cluster: lab.Cluster) -> None:
     listeners = {}
     for name in lab.NUMBERS:
@@ -164,6 +190,48 @@ def test_changes_touch_nobody_else(agent: Agent, cluster: lab.Cluster) -> None:
         assert [name_of(one) for one, name in zip(open_ones, names, strict=True) if name != "number1"] == [
             name for name in names if name != "number1"
         ]
+
+
+def test_at_every_change_the_connections_of_untouched_services_and_servers_live(agent: Agent, cluster: lab.Cluster) -> None:
+    """One change after another to the virtual server http and two of its servers; the one called kept is never meant, nor is number3."""
+    kept, more = virtual("kept", port=443), virtual("more", port=8000)
+    http, two = virtual(), virtual(servers={name: lab.ADDRESSES[name] for name in ("number2", "number3")})
+    first, at = lvs_cf(http, kept), f"address = {lab.ADDRESSES['number1']}\n         "
+    agent.serve(first)
+    theirs = [line for line in lab.ipvsadm_rules() if ":443 " in line]
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(cluster.connect(port=443)) for _ in lab.NUMBERS]
+        third = next(one for _ in lab.NUMBERS if name_of(one := stack.enter_context(cluster.connect())) == "number3")
+        names = [name_of(one) for one in open_ones]
+        assert sorted(names) == sorted(lab.NUMBERS)
+
+        def all_live(change: str) -> None:
+            assert [name_of(one) for one in open_ones] == names, change
+            assert [line for line in lab.ipvsadm_rules() if ":443 " in line] == theirs, change
+
+        changes = {
+            "a server leaves": lvs_cf(two, kept),
+            "it comes back with another weight": lvs_cf(http, kept).replace("weight = 1\n", "weight = 3\n", 1),
+            "another way to it": lvs_cf(with_lines(http, "number1", "forward = direct"), kept),
+            "its thresholds": lvs_cf(with_lines(http, "number1", "upper_threshold = 5"), kept),
+            "it is not active": lvs_cf(http.replace(f"{at}active = 1", f"{at}active = 0"), kept),
+            "the scheduler, persistence": lvs_cf(virtual("http", "scheduler = wlc", "persistent = 60"), kept),
+            "quorum, sorry server, quiesce": lvs_cf(virtual("http", "quorum = 2", f"sorry_server = {SORRY}", "quiesce_server = 1"), kept),
+            "another check": lvs_cf(virtual("http", "check = connect", "slow_start = 9"), kept),
+            "another service": lvs_cf(more, http, kept),
+            "none any more, and other timeouts": first.replace("serial_no = 1\n", "serial_no = 1\ntcp_timeout = 901\n"),
+        }
+        for change, text in changes.items():
+            assert agent.put(text).applied, change
+            all_live(change)
+            assert name_of(third) == "number3", change
+        for action in ("drain", "cut", "down", "up", "auto"):
+            agent.client.override(OverrideRequest(action=action, virtual="http", server="number1"))
+            all_live(action)
+            assert name_of(third) == "number3", action
+        for change, text in (("it is not active", lvs_cf(http.replace("active = 1", "active = 0", 1), kept)), ("it is gone", lvs_cf(kept))):
+            assert agent.put(text).applied, change
+            all_live(change)
 
 
 # --- quorum, sorry server ------------------------------------------------------------------------------------------------------
@@ -239,6 +307,26 @@ def test_a_lost_quorum_outlives_the_agent(agent: Agent, cluster: lab.Cluster) ->
         assert not agent.state().virtual_servers[0].sorry
     finally:
         cluster.start("number1")
+
+
+def test_a_server_that_fails_with_quiesce_keeps_its_connections_and_gets_no_new_ones(agent: Agent, cluster: lab.Cluster) -> None:
+    def health(name: str) -> socket.socket:
+        with net.namespace(name):
+            return socket.create_server((lab.ADDRESSES[name], 81), backlog=256)
+
+    with ExitStack() as stack:
+        checked = {name: stack.enter_context(health(name)) for name in lab.NUMBERS}
+        agent.serve(lvs_cf(virtual("http", "check = connect", "check_port = 81", "quiesce_server = 1", port=443)))
+        open_one = next(one for _ in lab.NUMBERS if name_of(one := stack.enter_context(cluster.connect(port=443))) == "number1")
+        checked["number1"].close()
+        out = f"-a -t {lab.VIP}:443 -r {lab.ADDRESSES['number1']}:443 -m -w 0"
+        until(lambda: out in lab.ipvsadm_rules(), words=agent.log)
+        assert cluster.names(10, port=443) == {"number2": 5, "number3": 5}
+        assert name_of(open_one) == "number1"
+        stack.enter_context(health("number1"))
+        until(lambda: out not in lab.ipvsadm_rules(), words=agent.log)
+        assert cluster.names(30, port=443) == dict.fromkeys(lab.NUMBERS, 10)
+        agent.serve(ARTICLE)
 
 
 # --- firewall marks ------------------------------------------------------------------------------------------------------------

@@ -11,22 +11,25 @@ from pathlib import Path
 from lvsagent.adapters.checks.connects import Connects, Done
 from lvsagent.adapters.checks.conversations import TALKS, check_conversation
 from lvsagent.adapters.checks.datagrams import check_dns, check_ping
+from lvsagent.adapters.checks.programs import AT_ONCE as PROGRAMS_AT_ONCE
 from lvsagent.adapters.checks.programs import ProgramRunner
 from lvsagent.adapters.checks.regex_worker import RegexWorker
 from lvsagent.adapters.checks.sockets import check_datagram, check_stream
 from lvsagent.adapters.checks.waiter import Search
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome, describe
 
+__all__ = ["PROGRAMS_AT_ONCE", "Checks"]
+
 
 class Checks:
     """Runs any check once.  Many may run at the same time.
 
-    ``own_programs``: the agent runs without root, so programs may belong to its user.
+    ``own_programs``: the agent runs without root, so programs may belong to its user.  ``programs``: so many run at the same time.
     """
 
-    def __init__(self, program_dirs: Sequence[Path] = (), *, own_programs: bool = False) -> None:
+    def __init__(self, program_dirs: Sequence[Path] = (), *, own_programs: bool = False, programs: int = PROGRAMS_AT_ONCE) -> None:
         self._regex = RegexWorker()
-        self._programs = ProgramRunner(program_dirs, self._regex.search, own=own_programs)
+        self._programs = ProgramRunner(program_dirs, self._regex.search, own=own_programs, at_once=programs)
 
     async def check(self, spec: CheckSpec) -> Outcome:
         """Run the check within ``spec.timeout_s``.  Never raises for anything a real server does."""

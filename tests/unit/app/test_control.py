@@ -6,6 +6,7 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from msgspec import structs
 
 from lvsagent.wire import CountersInfo, ForeignService, PeerInfo, ProcessInfo
 from tests.fakes.agent import NOW, FakeAgent
@@ -75,6 +76,16 @@ def test_a_daemon_that_is_gone_is_named_with_the_reason(client: FlaskClient, age
     page = words(client.get("/control").text)
     assert "Daemon: nanny not running" in page
     assert "stopped 3 restarts it ended with signal 9" in page
+
+
+def test_one_of_several_nannies_that_is_gone_is_named(client: FlaskClient, agent: FakeAgent) -> None:
+    nanny = next(one for one in agent.processes if one.name == "nanny")
+    agent.processes.append(ProcessInfo(name="nanny-2", state="stopped", reason="was killed by SIGKILL"))
+    page = words(client.get("/control").text)
+    assert "Daemon: nanny-2 not running" in page
+    assert page.index("nanny running") < page.index("nanny-2 stopped") < page.index("supervisor running")
+    agent.processes[-1] = structs.replace(nanny, name="nanny-2")
+    assert "Daemon: running" in words(client.get("/control").text)
 
 
 def test_announces_the_addresses_again(client: FlaskClient, agent: FakeAgent) -> None:

@@ -7,6 +7,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
+from lvsagent.lvsd.override_words import Left
 from lvsagent.wire import CountersInfo, OverrideRequest
 from tests.fakes.agent import NOW, FakeAgent
 from tests.unit.app.browsing import visit
@@ -75,6 +76,7 @@ def test_a_host_is_drained_everywhere(client: FlaskClient, agent: FakeAgent) -> 
         ({"action": "drain", "back": "9999999"}, "A whole number of minutes, at most a year; or blank."),
         ({"action": "up", "deadline": "5"}, "Only a drain has a deadline."),
         ({"action": "drain", "then": "explode"}, "Choose what happens at the deadline."),
+        ({"action": "drain", "then": "cut"}, "When is that? Give a deadline, or have it wait on."),
         ({"action": "drain", "reason": "x" * 201}, "It has 201 characters; 200 are kept."),
     ],
 )
@@ -85,6 +87,17 @@ def test_a_bad_field_is_said_beside_it_and_nothing_is_decided(
     assert answer.status_code == 422
     assert words in answer.text
     assert not agent.decided
+
+
+def test_the_last_one_that_takes_new_connections_is_said_to_be_so(client: FlaskClient, agent: FakeAgent) -> None:
+    words = "No other real server takes new connections: without it nobody answers."
+    assert words not in visit(client, ASK).words
+    for server in ("number2", "number3"):
+        agent.override(OverrideRequest(action="drain", virtual="http", server=server))
+    assert words in visit(client, ASK).words
+    agent.orders.warnings = ["http: no real server takes new connections: nobody answers"]
+    assert "Http: no real server takes new connections: nobody answers." in visit(client, ASK).press("DO IT", action="drain").words
+    assert words not in visit(client, ASK).words
 
 
 def test_what_the_agent_refuses_is_said_on_the_page(client: FlaskClient, agent: FakeAgent) -> None:
@@ -131,7 +144,7 @@ def test_the_list_has_every_decision_with_its_buttons(client: FlaskClient, agent
     listed = client.get(LIST).text
     assert "number1 of http" in listed
     assert "number2 of http" in listed
-    agent.orders.left["server:http/number1"] = (3, 0)
+    agent.orders.left["server:http/number1"] = Left(3)
     clock.now += 61
     agent.orders.look()
     page = visit(client, LIST)

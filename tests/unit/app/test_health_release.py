@@ -64,6 +64,15 @@ def test_the_brake_is_said_and_can_be_ended_for_one_or_for_all(client: FlaskClie
     assert "No longer kept in service: http/number2." in every.press("RELEASE").words
 
 
+@pytest.mark.parametrize(
+    "peer", ["righty has let go too: http/number2", "righty was not told (no route to host): what it holds itself it goes on holding"]
+)
+def test_what_became_of_it_on_the_other_director_is_said(client: FlaskClient, held: FakeAgent, peer: str) -> None:
+    held.release_there = peer
+    assert "The other director does the same" in visit(client, ASK).words
+    assert f"R{peer[1:]}." in visit(client, ASK).press("RELEASE").words
+
+
 def test_a_server_that_is_not_held_cannot_be_released(client: FlaskClient, agent: FakeAgent) -> None:
     page = visit(client, ASK)
     assert "it is neither held down nor kept in service now" in page.words

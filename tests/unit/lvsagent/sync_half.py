@@ -99,5 +99,8 @@ class Half:
     async def take_overrides(self, sent: Sequence[KeptOverride]) -> None:
         assert not sent
 
+    def let_go(self, key: str, actor: str) -> list[str]:
+        return [key] if key else []
+
     async def plan(self, text: bytes) -> Planned:
         return Planned(node=self.node, steps=[PlanStep(action="add", what="virtual server", name=text.decode(), detail="")], refusals=[])

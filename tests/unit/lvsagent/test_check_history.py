@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from lvsagent.core import check_history
 from lvsagent.core.check_history import KEPT, CheckHistory
 from lvsagent.core.check_spec import Outcome
 from lvsagent.ctl_explain import explanation_text, meant
@@ -33,9 +32,8 @@ def test_checks_that_are_gone_are_forgotten() -> None:
     assert (history.of("a/1"), len(history.of("a/2"))) == ([], 1)
 
 
-def test_answers_stay_within_the_budget_and_the_newest_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_history, "REPLIES_BYTES", 10_000)
-    history = CheckHistory()
+def test_answers_stay_within_the_budget_and_the_newest_is_never_lost() -> None:
+    history = CheckHistory(replies_bytes=10_000)
     for at in range(20):
         history.add("http/one", at, outcome(b"x" * 1024))
     assert [len(result.outcome.reply) for result in history.of("http/one")] == [1024] * 9 + [0] * 11

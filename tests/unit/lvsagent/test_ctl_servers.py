@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from lvsagent.client import AgentRefused
-from lvsagent.ctl import _parser
+from lvsagent.ctl import _parser, caller
 from lvsagent.ctl_server_arguments import seconds, when
 from lvsagent.ctl_servers import server
 from tests.fakes.agent import FakeAgent
@@ -68,6 +68,32 @@ def test_a_host_by_a_servers_name_is_its_address(capsys: pytest.CaptureFixture[s
 def test_who_is_in_two_virtual_servers_must_be_named_in_full() -> None:
     with pytest.raises(AgentRefused, match="http/number1, https/number1"):
         run(FakeAgent(), "drain", "number1")
+
+
+@pytest.mark.parametrize("action", ["auto", "wait", "cut"])
+def test_who_means_a_server_of_a_host_that_is_drained_is_told_how_to_say_so(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = FakeAgent()
+    run(agent, "drain", "10.11.12.22", "--host")
+    with pytest.raises(AgentRefused, match=f"but about its host: lvsctl server {action} 10.11.12.22 --host"):
+        run(agent, action, "number2")
+    run(agent, "drain", "number2")
+    run(agent, "auto", "number2")
+    assert [one.host for one in agent.overrides().overrides] == ["10.11.12.22"]
+
+
+def test_what_nobody_may_have_meant_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = FakeAgent()
+    agent.orders.warnings = ["http: no real server takes new connections: nobody answers"]
+    assert run(agent, "drain", "number2") == 0
+    assert capsys.readouterr().err == "warning: http: no real server takes new connections: nobody answers\n"
+
+
+@pytest.mark.parametrize(
+    ("uid", "environ", "who"),
+    [(0, {}, "root"), (0, {"SUDO_USER": "ann"}, "ann"), (0, {"SUDO_USER": ""}, "root"), (54321, {"SUDO_USER": "ann"}, "54321")],
+)
+def test_who_is_said_to_have_done_it(uid: int, environ: dict[str, str], who: str) -> None:
+    assert caller(uid, environ) == who
 
 
 @pytest.mark.parametrize("words", [("drain", "nobody"), ("drain",), ("weight", "number2"), ("drain", "number2", "5"), ("cut", "number2")])

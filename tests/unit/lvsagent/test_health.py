@@ -13,6 +13,7 @@ from lvsagent.core.check_spec import CheckSpec, Method, Outcome, describe, escap
 from lvsagent.core.health import HealthMachine
 from lvsagent.core.health_types import Cancel, Command, Configure, Finished, HealthState, Log, Report, Start, TimePassed
 from lvsagent.core.health_verdict import settle
+from lvsagent.core.known import Known
 from lvsagent.core.schedule import Schedule, first_start
 
 GOOD = Outcome(ok=True, duration_s=0.01)
@@ -53,7 +54,7 @@ class Driven:
         return commands
 
     def configure(self, *specs: CheckSpec, known: dict[str, str] | None = None) -> list[Command]:
-        return self.take(self.machine.handle(Configure(specs, known or {}), self.now))
+        return self.take(self.machine.handle(Configure(specs, {key: Known(state) for key, state in (known or {}).items()}), self.now))
 
     def until_started(self, key: str = "http/number1") -> None:
         while key not in self.started:

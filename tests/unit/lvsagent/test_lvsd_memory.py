@@ -120,7 +120,7 @@ def test_another_check_of_the_same_server_keeps_what_is_known(tmp_path: Path) ->
     one = book(tmp_path, SPEC)
     one.report([info(SPEC, "up")])
     one.configure([CheckSpec("http/one", "10.11.12.21", 80, "tcp", Method.SEND_EXPECT, expect=b"220")])
-    assert one.known() == {"http/one": "up"}
+    assert one.known_state("http/one") == "up"
 
 
 def test_health_outlives_the_process_for_the_same_address_alone(tmp_path: Path) -> None:

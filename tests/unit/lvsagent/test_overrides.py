@@ -28,6 +28,7 @@ from lvsagent.core.overrides import (
     Tell,
     Then,
     estimate_s,
+    lets_in,
     of_host,
     of_server,
     why_not,
@@ -109,6 +110,34 @@ def test_a_forced_server_starts_whole_and_another_weight_starts_slowly() -> None
     assert weights(pool, sides)["one"] == 4
     sides.orders = Orders({ONE: Override(ONE, Action.UP, NOW)})
     assert weights(pool, sides)["one"] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "slowly"),
+    [
+        ((Action.DRAIN, Phase.DRAINED, 0), None, True),
+        ((Action.DRAIN, Phase.CUT, 0), None, True),
+        ((Action.DOWN, Phase.DRAINING, 0), None, True),
+        ((Action.WEIGHT, Phase.DRAINING, 0), None, True),
+        ((Action.DRAIN, Phase.DRAINED, 0), (Action.WEIGHT, 5), True),
+        # it has connections still: it has never stopped serving
+        ((Action.DRAIN, Phase.DRAINING, 0), None, False),
+        ((Action.DRAIN, Phase.WAITING, 0), None, False),
+        ((Action.DRAIN, Phase.ASKING, 0), None, False),
+        # it serves already, or does not serve yet
+        ((Action.UP, Phase.DRAINING, 0), None, False),
+        ((Action.WEIGHT, Phase.DRAINING, 3), None, False),
+        (None, None, False),
+        ((Action.DRAIN, Phase.DRAINED, 0), (Action.DOWN, 0), False),
+        ((Action.DRAIN, Phase.DRAINED, 0), (Action.DRAIN, 0), False),
+        ((Action.DRAIN, Phase.DRAINED, 0), (Action.WEIGHT, 0), False),
+        ((Action.DOWN, Phase.DRAINING, 0), (Action.UP, 0), False),
+    ],
+)
+def test_who_is_let_in_again(before: tuple[Action, Phase, int] | None, after: tuple[Action, int] | None, slowly: bool) -> None:
+    then = Override(ONE, before[0], NOW, weight=before[2], phase=before[1]) if before else None
+    now = Override(ONE, after[0], NOW, weight=after[1]) if after else None
+    assert lets_in(then, now) is slowly
 
 
 def test_the_sorry_server_answers_when_all_are_drained() -> None:

@@ -34,6 +34,7 @@ def test_every_key_is_taken() -> None:
         root_commands = ["/usr/bin/systemctl start x.service"]
         heartbeat_key_file = "/srv/key"
         standby_checks = false
+        nannies = 4
         reconcile_interval = 0.5
         userspace_port_offset = 8000
         sync_user = "other"
@@ -57,6 +58,7 @@ def test_every_key_is_taken() -> None:
         root_commands=("/usr/bin/systemctl start x.service",),
         heartbeat_key_file=Path("/srv/key"),
         standby_checks=False,
+        nannies=4,
         reconcile_interval=0.5,
         userspace_port_offset=8000,
         sync_user="other",
@@ -97,6 +99,10 @@ def test_an_unknown_table_is_a_key_too() -> None:
         ("standby_checks = 1", "true or false"),
         ("reconcile_interval = true", "number of seconds"),
         ("reconcile_interval = 0", "0.1 to 3600"),
+        ("nannies = 0", "1 to 16 processes"),
+        ("nannies = 17", "1 to 16 processes"),
+        ("nannies = true", "whole number"),
+        ('nannies = "2"', "whole number"),
         ("reconcile_interval = nan", "0.1 to 3600"),
         ("userspace_port_offset = 1.5", "whole number"),
         ('name = "' + "ö" * 17 + '"', "at most 32 bytes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvsagent.core.brake import Brake
+from lvsagent.core.brake import Brake, Seen
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome
 from lvsagent.core.flapping import GOOD, Record, after_failure
 from lvsagent.core.health import HealthMachine
-from lvsagent.core.health_types import Configure, Finished, HealthState, Log, Release, Report, Start, TimePassed
+from lvsagent.core.health_types import CheckStatus, Configure, Finished, HealthState, Keep, Log, Release, Report, Start, TimePassed
 from lvsagent.core.weights import SMALLEST, Sides, part_of
 
 OK = Outcome(ok=True, duration_s=0.01)
@@ -27,45 +28,79 @@ def spec(key: str = "http/one", **changes: Any) -> CheckSpec:
 
 
 class Driven:
-    """A machine whose checks take no time; ``failing`` are the keys that fail."""
+    """Nannies whose checks take no time, and the brake over all of them; ``failing`` are the keys that fail.
 
-    def __init__(self, *specs: CheckSpec, brake_s: float = 0) -> None:
+    ``sides`` is who is in service, as lvsd has it.
+    """
+
+    def __init__(self, *specs: CheckSpec, brake_s: float = 0, nannies: int = 1) -> None:
         self.now = 1000.0
-        self.machine = HealthMachine()
+        self.machines = [HealthMachine() for _ in range(nannies)]
+        self.machine = self.machines[0]
+        self.brake = Brake()
         self.failing: set[str] = set()
         self.log: list[str] = []
         self.asked: list[tuple[str, float]] = []
         self.urgent: list[str] = []
+        self.sides: dict[str, bool] = {}
         self.specs = specs
         self.configure(brake_s)
 
     def configure(self, brake_s: float) -> None:
-        self._obey(self.machine.handle(Configure(self.specs, {}, brake_s), self.now))
+        self.brake.configure(brake_s)
+        on_s = max(0.0, self.brake.until - self.now)
+        for place, machine in enumerate(self.machines):
+            self._obey(machine, machine.handle(Configure(self.specs[place :: len(self.machines)], {}, on_s), self.now))
 
-    def _obey(self, commands: list[Any]) -> None:
+    def release(self, *keys: str, brake: bool = False) -> None:
+        self.brake.release(keys, brake=brake)
+        for machine in self.machines:
+            self._obey(machine, machine.handle(Release(keys, brake), self.now))
+
+    def _obey(self, machine: HealthMachine, commands: list[Any]) -> None:
         for command in commands:
             if isinstance(command, Start):
                 self.asked.append((command.spec.key, self.now))
                 outcome = BAD if command.spec.key in self.failing else OK
-                self._obey(self.machine.handle(Finished(command.spec.key, command.run, outcome), self.now))
+                self._obey(machine, machine.handle(Finished(command.spec.key, command.run, outcome), self.now))
             elif isinstance(command, Log):
                 self.log.append(command.message)
-            elif isinstance(command, Report) and command.urgent:
-                self.urgent.append(command.key)
+            elif isinstance(command, Report):
+                if command.urgent:
+                    self.urgent.append(command.key)
+                self._said(command.key)
+
+    def _said(self, key: str) -> None:
+        status = self.status(key)
+        if status.state is HealthState.UNKNOWN:
+            return
+        inside = status.state in (HealthState.UP, HealthState.FALLING)
+        was_on = self.brake.on(self.now)
+        keep = self.brake.look([Seen(key, not inside, status.since, status.spec.interval_s, status.kept_until)], self.sides, self.now)
+        self.sides[key] = inside
+        if keep:
+            self.sides.update(dict.fromkeys(keep, True))
+            if not was_on:
+                self.log.append("mass-failure brake")
+            for machine in self.machines:
+                self._obey(machine, machine.handle(Keep(tuple(keep), self.brake.until - self.now), self.now))
+
+    def status(self, key: str) -> CheckStatus:
+        (found,) = (status for machine in self.machines if (status := machine.status(key)) is not None)
+        return found
 
     def until(self, at: float) -> None:
-        while self.machine.next_at is not None and self.machine.next_at <= at:
-            self.now = max(self.now, self.machine.next_at)
-            self._obey(self.machine.handle(TimePassed(), self.now))
+        while (due := min((machine.next_at or math.inf, place) for place, machine in enumerate(self.machines)))[0] <= at:
+            self.now = max(self.now, due[0])
+            machine = self.machines[due[1]]
+            self._obey(machine, machine.handle(TimePassed(), self.now))
         self.now = at
 
     def go(self, seconds: float) -> None:
         self.until(self.now + seconds)
 
     def state(self, key: str = "http/one") -> HealthState:
-        status = self.machine.status(key)
-        assert status is not None
-        return status.state
+        return self.status(key).state
 
 
 # --- a quick second look -------------------------------------------------------------------------------------------------------
@@ -169,8 +204,8 @@ def test_without_hold_down_it_comes_and_goes_as_in_piranha() -> None:
 FARM = tuple(spec(f"{virtual}/{server}") for virtual in ("http", "smtp", "dns") for server in ("a", "b", "c", "d"))
 
 
-def farm(brake_s: float = 60) -> Driven:
-    driven = Driven(*FARM, brake_s=brake_s)
+def farm(brake_s: float = 60, nannies: int = 1) -> Driven:
+    driven = Driven(*FARM, brake_s=brake_s, nannies=nannies)
     driven.go(20)
     return driven
 
@@ -183,6 +218,7 @@ def failing(*wanted: str) -> set[str]:
     return {each.key for each in FARM if each.key.startswith(wanted)}
 
 
+@pytest.mark.parametrize("nannies", [1, 2, 5])
 @pytest.mark.parametrize(
     ("who", "brake_s", "left"),
     [
@@ -195,34 +231,36 @@ def failing(*wanted: str) -> set[str]:
         (("http/a", "http/b", "smtp/a", "smtp/b"), 60, 8),  # half is not most
     ],
 )
-def test_when_the_brake_holds(who: tuple[str, ...], brake_s: float, left: int) -> None:
-    driven = farm(brake_s)
+def test_when_the_brake_holds_however_many_nannies_check(who: tuple[str, ...], brake_s: float, left: int, nannies: int) -> None:
+    driven = farm(brake_s, nannies)
     driven.failing = failing(*who)
     driven.go(11)
     assert in_service(driven) == left
     assert any("mass-failure brake" in line for line in driven.log) is (left == 12)
 
 
-def test_failures_that_are_far_apart_are_not_at_once() -> None:
-    driven = farm()
+@pytest.mark.parametrize("nannies", [1, 3])
+def test_failures_that_are_far_apart_are_not_at_once(nannies: int) -> None:
+    driven = farm(nannies=nannies)
     for key in sorted(failing("http/", "smtp/")):
         driven.failing.add(key)
         driven.go(11)
     assert in_service(driven) == 4
 
 
-def test_what_is_kept_is_told_at_once_and_until_when() -> None:
-    driven = farm()
+@pytest.mark.parametrize("nannies", [1, 3])
+def test_what_is_kept_is_told_at_once_and_until_when(nannies: int) -> None:
+    driven = farm(nannies=nannies)
     driven.urgent.clear()
     driven.failing = failing("http/", "smtp/", "dns/")
     driven.go(11)
-    kept = [driven.machine.status(each.key) for each in FARM]
-    assert all(status and status.kept_until > driven.now + 40 for status in kept)
+    assert all(driven.status(each.key).kept_until > driven.now + 40 for each in FARM)
     assert {each.key for each in FARM} <= set(driven.urgent)
 
 
-def test_the_brake_lets_go_after_its_time_and_does_not_catch_again() -> None:
-    driven = farm()
+@pytest.mark.parametrize("nannies", [1, 3])
+def test_the_brake_lets_go_after_its_time_and_does_not_catch_again(nannies: int) -> None:
+    driven = farm(nannies=nannies)
     driven.failing = failing("http/", "smtp/", "dns/")
     driven.go(50)
     assert in_service(driven) == 12
@@ -232,20 +270,21 @@ def test_the_brake_lets_go_after_its_time_and_does_not_catch_again() -> None:
     assert in_service(driven) == 0
 
 
-def test_servers_that_answer_again_under_the_brake_are_simply_up() -> None:
-    driven = farm()
+@pytest.mark.parametrize("nannies", [1, 3])
+def test_servers_that_answer_again_under_the_brake_are_simply_up(nannies: int) -> None:
+    driven = farm(nannies=nannies)
     driven.failing = failing("http/", "smtp/", "dns/")
     driven.go(20)
     driven.failing = failing("dns/")
     driven.go(100)
     assert in_service(driven) == 8
-    status = driven.machine.status("http/a")
-    assert status is not None
+    status = driven.status("http/a")
     assert (status.state, status.kept_until) == (HealthState.UP, 0)
 
 
-def test_taking_the_keyword_away_releases_the_brake() -> None:
-    driven = farm()
+@pytest.mark.parametrize("nannies", [1, 3])
+def test_taking_the_keyword_away_releases_the_brake(nannies: int) -> None:
+    driven = farm(nannies=nannies)
     driven.failing = failing("http/", "smtp/", "dns/")
     driven.go(20)
     driven.configure(0)
@@ -253,25 +292,60 @@ def test_taking_the_keyword_away_releases_the_brake() -> None:
     assert in_service(driven) == 0
 
 
-def test_an_operators_word_releases_it() -> None:
-    brake = Brake()
-    brake.hold_s = 60
-    for key in ("a/1", "b/1"):
-        brake.moved(key, into=True)
-        brake.moved(key, into=False)
-        brake.failed(key, 100, 10)
-    assert brake.on(100)
-    brake.release()
-    assert not brake.on(100)
-
-
-@given(st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.floats(0, 20)), max_size=60))
-def test_whatever_fails_when_the_brake_and_the_states_agree(happenings: list[tuple[int, bool, float]]) -> None:
-    driven = farm()
+@given(st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.integers(0, 20)), max_size=60), st.integers(1, 4))
+def test_whatever_fails_when_several_nannies_decide_as_one_does(happenings: list[tuple[int, bool, int]], nannies: int) -> None:
+    one, several = farm(), farm(nannies=nannies)
     for place, fails, seconds in happenings:
-        (driven.failing.add if fails else driven.failing.discard)(FARM[place].key)
-        driven.go(seconds)
-        assert driven.machine._brake._up.total() == in_service(driven)
+        for driven in (one, several):
+            (driven.failing.add if fails else driven.failing.discard)(FARM[place].key)
+            driven.go(seconds)
+            assert driven.sides == {each.key: driven.state(each.key) in (HealthState.UP, HealthState.FALLING) for each in FARM}
+        assert several.brake.on(several.now) is one.brake.on(one.now)
+        assert several.sides == one.sides
+
+
+def down(key: str, since: float = 100.0, kept_until: float = 0.0) -> Seen:
+    return Seen(key, kept_until == 0, since, 10.0, kept_until)
+
+
+def caught() -> tuple[Brake, dict[str, bool]]:
+    """Both servers of two services have failed at once."""
+    brake, sides = Brake(), dict.fromkeys(("a/1", "b/1"), True)
+    brake.configure(60)
+    assert brake.look([down("a/1"), down("b/1")], sides, 100) == {"a/1", "b/1"}
+    return brake, sides
+
+
+def test_an_operators_word_releases_it() -> None:
+    brake, sides = caught()
+    assert brake.on(100)
+    brake.release(("a/1", "b/1"), brake=True)
+    assert not brake.on(100)
+    assert brake.look([down("a/1"), down("b/1")], sides, 101) == set()  # they leave, and that is no failure
+
+
+def test_what_a_nanny_said_before_it_heard_of_the_brake_takes_nobody_out() -> None:
+    brake, sides = caught()
+    assert brake.look([down("a/1")], sides, 100.1) == {"a/1"}
+    assert brake.look([down("a/1", kept_until=160)], sides, 100.2) == set()
+    assert brake.look([down("a/1")], sides, 100.3) == set()  # its nanny knows of the brake, and lets it go all the same: released
+
+
+def test_failures_are_as_old_as_their_nannies_say_not_as_the_news_of_them() -> None:
+    brake, sides = Brake(), dict.fromkeys(("a/1", "b/1"), True)
+    brake.configure(60)
+    assert brake.look([down("a/1", since=30), down("b/1", since=95)], sides, 100) == set()
+
+
+def test_a_new_lvsd_believes_nannies_that_the_brake_is_on() -> None:
+    brake, sides = Brake(), dict.fromkeys(("a/1", "b/1", "c/1"), True)
+    brake.configure(60)
+    assert brake.look([down("a/1", kept_until=140)], sides, 100) == set()
+    assert (brake.on(139), brake.on(141)) == (True, False)
+    assert brake.look([down("c/1", since=110)], sides, 110) == {"c/1"}
+    brake.release((), brake=True)
+    assert brake.look([down("a/1", kept_until=140)], sides, 111) == set()  # said before it heard of the release
+    assert not brake.on(112)
 
 
 # --- slow start and agents -----------------------------------------------------------------------------------------------------
@@ -306,6 +380,70 @@ def test_a_server_that_fails_meanwhile_starts_from_the_beginning() -> None:
     sides.forget("http/one")
     sides.start_slowly("http/one", 100)
     assert sides.share("http/one") == SMALLEST
+
+
+def test_a_slow_start_goes_on_after_a_restart_where_it_would_be_by_then() -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100)
+    sides.advance(5000)
+    assert sides.unkept
+    after = Sides()
+    after.resume_slowly("http/one", 100, sides.began("http/one"))
+    after.advance(5040)
+    assert after.share("http/one") == 0.4
+    after.advance(5100)
+    assert (after.share("http/one"), after.began("http/one"), after.unkept) == (1.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("began", "length_s", "share"),
+    [
+        (None, 100, 1.0),  # there was none
+        (900, 100, 1.0),  # it has ended meanwhile
+        (960, 0, 1.0),  # lvs.cf does not want it any more
+        (960, 400, 0.1),  # lvs.cf wants a longer one
+        (1001, 100, 1.0),  # of another clock: the host was started anew, or somebody has written the file
+        (1e12, 100, 1.0),
+    ],
+)
+def test_no_kept_slow_start_lasts_for_ever(began: float | None, length_s: float, share: float) -> None:
+    sides = Sides()
+    sides.resume_slowly("http/one", length_s, began)
+    sides.advance(1000)
+    assert sides.share("http/one") == share
+
+
+@given(st.floats(0.1, 86400), st.floats(-1e6, 1e6), st.lists(st.floats(0, 1e5), max_size=20))
+def test_a_slow_start_only_grows_and_ends_in_its_time(length_s: float, ago_s: float, pauses: list[float]) -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", length_s, ago_s)
+    shares, now = [], 1e6
+    for pause in (0.0, *pauses, length_s + 0.001):
+        now += pause
+        sides.advance(now)
+        shares.append(sides.share("http/one"))
+    assert shares == sorted(shares)
+    assert shares[0] >= SMALLEST
+    assert shares[-1] == 1.0
+
+
+def test_a_slow_start_that_is_heard_of_later_began_when_it_began() -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100, ago_s=30)
+    sides.advance(5000)
+    assert sides.share("http/one") == 0.3
+
+
+@pytest.mark.parametrize(("length_s", "share"), [(200, 0.25), (60, 50 / 60), (50, 1.0), (0, 1.0)])
+def test_another_length_counts_from_the_beginning(length_s: float, share: float) -> None:
+    sides = Sides()
+    sides.start_slowly("http/one", 100)
+    sides.advance(0)
+    sides.stretch("http/one", length_s)
+    sides.stretch("http/two", length_s)
+    sides.advance(50)
+    assert sides.share("http/one") == pytest.approx(share)
+    assert sides.began("http/two") is None
 
 
 def test_an_agents_wish_and_a_slow_start_both_count() -> None:
@@ -352,7 +490,7 @@ def test_a_server_that_answers_is_back_at_once_when_its_hold_down_is_released() 
     driven = flapping()
     assert driven.state() is HealthState.RISING
     driven.urgent.clear()
-    driven._obey(driven.machine.handle(Release(("http/one", "http/nobody")), driven.now))
+    driven.release("http/one", "http/nobody")
     status = driven.machine.status("http/one")
     assert status is not None
     assert (status.state, status.record, driven.urgent) == (HealthState.UP, GOOD, ["http/one"])
@@ -367,7 +505,7 @@ def test_a_server_that_still_fails_stays_out_and_comes_back_with_its_first_good_
     driven = flapping()
     driven.failing = {"http/one"}
     driven.go(2)
-    driven._obey(driven.machine.handle(Release(("http/one",)), driven.now))
+    driven.release("http/one")
     assert driven.state() is HealthState.DOWN
     driven.failing = set()
     driven.go(2)
@@ -386,7 +524,7 @@ def braked() -> Driven:
 
 def test_when_the_brake_is_released_what_fails_leaves_and_is_not_kept_again() -> None:
     driven = braked()
-    driven._obey(driven.machine.handle(Release(tuple(one.key for one in driven.specs), brake=True), driven.now))
+    driven.release(*(one.key for one in driven.specs), brake=True)
     driven.go(30)
     assert all(driven.state(one.key) is HealthState.DOWN for one in driven.specs)
     driven.failing = set()
@@ -396,7 +534,7 @@ def test_when_the_brake_is_released_what_fails_leaves_and_is_not_kept_again() ->
 
 def test_one_server_leaves_and_the_brake_goes_on_for_the_others() -> None:
     driven = braked()
-    driven._obey(driven.machine.handle(Release(("a/one",)), driven.now))
+    driven.release("a/one")
     driven.go(30)
     assert [one.key for one in driven.specs if driven.state(one.key) is HealthState.DOWN] == ["a/one"]
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from lvsagent.core.check_spec import CheckSpec, Method, Outcome
+from lvsagent.core.known import Known, Relapses
 from lvsagent.messages import FromNanny, NannyConfigure, NannyExplain, NannyExplained, NannyReport, NannyTrial, NannyTrialDone, ToNanny
 from lvsagent.nanny import warden as warden_module
 from lvsagent.nanny.warden import Warden
@@ -144,7 +145,7 @@ async def test_a_check_taken_out_is_ended_and_forgotten(told: Told) -> None:
 
 async def test_known_health_is_told_before_the_first_result(told: Told) -> None:
     told.checker.held.clear()
-    told.warden.handle(NannyConfigure(checks=[spec("v/one"), spec("v/two")], known={"v/one": "down"}))
+    told.warden.handle(NannyConfigure(checks=[spec("v/one"), spec("v/two")], known={"v/one": Known("down")}))
     await told.until(lambda: told.states() == {"v/one": "down", "v/two": "unknown"})
 
 
@@ -202,7 +203,9 @@ async def test_piranhas_phrases_reach_the_log(told: Told, caplog: pytest.LogCapt
 
 
 def test_messages_survive_the_wire() -> None:
-    configure = NannyConfigure(checks=[spec("v/é", send=b"\x00\xff", expect=None, program=("/a", "b c"))], known={"v/é": "up"})
+    configure = NannyConfigure(
+        checks=[spec("v/é", send=b"\x00\xff", expect=None, program=("/a", "b c"))], known={"v/é": Known("up", 3, 0, Relapses(2, 5.5, 0.0))}
+    )
     assert msgspec.json.decode(msgspec.json.encode(configure), type=ToNanny) == configure
     done = NannyTrialDone(id=1, outcomes=[])
     assert msgspec.json.decode(msgspec.json.encode(done), type=FromNanny) == done
