@@ -14,7 +14,7 @@ from lvsagent.adapters.commands import CommandResult, run_command
 from lvsagent.core.check_spec import escaped
 from lvsagent.core.expect import REPLY_LIMIT_BYTES
 from lvsagent.core.load_plan import LIMIT_S, LoadReading, LoadSpec
-from lvsagent.core.load_text import MOST_CHARACTERS, LoadUnreadable, Monitor, last_words, load_of
+from lvsagent.core.load_text import MOST_CHARACTERS, LoadUnreadable, Monitor, excerpt, last_words, load_of
 
 CONNECT_LIMIT_S = 5
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -54,8 +54,7 @@ class LoadPrograms:
         if monitor is Monitor.UPTIME and (missing := self._without_key()):
             return [LoadReading(spec.key, None, missing) for spec in specs]
         result = await run_command(self._argv(specs[0]), self._limit_s, limit_bytes=MOST_CHARACTERS, patient=False)
-        received = escaped(result.output.encode()[:REPLY_LIMIT_BYTES])
-        return [self._reading(spec, result, received) for spec in specs]
+        return [self._reading(spec, result) for spec in specs]
 
     def _argv(self, spec: LoadSpec) -> list[str]:
         program = self._programs[spec.monitor]
@@ -83,7 +82,8 @@ class LoadPrograms:
         unread = next((path for path in keys if not os.access(path, os.R_OK)), None)
         return f"{unread} is there and cannot be read by the user that checks run as" if unread else ""
 
-    def _reading(self, spec: LoadSpec, result: CommandResult, received: str) -> LoadReading:
+    def _reading(self, spec: LoadSpec, result: CommandResult) -> LoadReading:
+        received = escaped(excerpt(spec.monitor, result.output, spec.host).encode()[:REPLY_LIMIT_BYTES])
         if not result.ok:
             return LoadReading(spec.key, None, self._why_not(spec, result), received)
         try:
