@@ -82,13 +82,13 @@ def _ruptime(text: str, host: str) -> float:
     if not own:
         known = ", ".join(_rows(text))
         raise LoadUnreadable(f"ruptime knows no host {brief(host)}: {f'it knows {brief(known)}' if known else _said(text)}")
+    row, name = own[0], brief(own[0][1])
     if len(own) > 1:
-        raise LoadUnreadable(f"ruptime shows {own[0][1]} more than once: it cuts names to {RUPTIME_NAME} characters")
-    (row,) = own
+        raise LoadUnreadable(f"ruptime shows {name} more than once: it cuts names to {RUPTIME_NAME} characters")
     if row[2] == "down":
-        raise LoadUnreadable(f"ruptime has heard nothing of {row[1]} for {row[3].rstrip(',')}")
+        raise LoadUnreadable(f"ruptime has heard nothing of {name} for {brief(row[3].rstrip(','))}")
     if (load := _load(row.string)) is None:
-        raise LoadUnreadable(f"ruptime tells no load of {row[1]}: {brief(row.string)}")
+        raise LoadUnreadable(f"ruptime tells no load of {name}: {brief(row.string)}")
     return load
 
 

@@ -139,15 +139,33 @@ NEARLY = st.sampled_from(SAMPLES).flatmap(
         lambda cut: text[: cut[0]] + cut[2] + text[cut[0] + cut[1] :]
     )
 )
+NAMED = st.sampled_from(["web1", "web3", "fresh", "abc.de", "host4", "\x1b[2J", "localhost"])
 LOOKS_LIKE = st.lists(
     st.sampled_from(
-        ["load", " average:", "averages: ", "1.5", "0,69", ", ", " ", "\n", "web1", " up ", " down ", "9" * 400, "İ", "\x00", "\x85"]
+        [
+            "load",
+            " average:",
+            "averages: ",
+            "1.5",
+            "0,69",
+            ", ",
+            " ",
+            "\n",
+            "web1",
+            "\x1b[2J",
+            " up ",
+            " down ",
+            "9" * 400,
+            "İ",
+            "\x00",
+            "\x85",
+        ]
     )
 ).map("".join)
 
 
 @FUZZ
-@given(monitor=st.sampled_from(list(Monitor)), text=st.one_of(st.text(), NEARLY, LOOKS_LIKE), host=st.text(max_size=80))
+@given(monitor=st.sampled_from(list(Monitor)), text=st.one_of(st.text(), NEARLY, LOOKS_LIKE), host=st.one_of(st.text(max_size=80), NAMED))
 def test_whatever_comes_is_a_load_or_refused(monitor: Monitor, text: str, host: str) -> None:
     words, load = "", 0.0
     try:
