@@ -17,6 +17,8 @@ from lvsagent.core.load_plan import LIMIT_S, LoadReading, LoadSpec
 from lvsagent.core.load_text import MOST_CHARACTERS, LoadUnreadable, Monitor, excerpt, last_words, load_of
 
 CONNECT_LIMIT_S = 5
+NICENESS = 10
+"""A load that comes a moment later is as good; a health check is not."""
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 PROGRAMS = {Monitor.UPTIME: "ssh", Monitor.RUP: "rup", Monitor.RUPTIME: "ruptime"}
 _PACKAGES = {Monitor.UPTIME: "openssh-client", Monitor.RUP: "rstat-client", Monitor.RUPTIME: "rwho"}
@@ -53,7 +55,8 @@ class LoadPrograms:
         monitor = specs[0].monitor
         if monitor is Monitor.UPTIME and (missing := self._without_key()):
             return [LoadReading(spec.key, None, missing) for spec in specs]
-        result = await run_command(self._argv(specs[0]), self._limit_s, limit_bytes=MOST_CHARACTERS, patient=False)
+        argv = self._argv(specs[0])
+        result = await run_command(argv, self._limit_s, limit_bytes=MOST_CHARACTERS, patient=False, niceness=NICENESS)
         return [self._reading(spec, result) for spec in specs]
 
     def _argv(self, spec: LoadSpec) -> list[str]:

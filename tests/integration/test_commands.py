@@ -30,6 +30,13 @@ async def test_a_program_of_which_no_more_than_so_much_is_wanted_is_ended_when_i
     assert (result.ok, result.words, len(result.output)) == (True, "exit status 0", 999)
 
 
+async def test_a_program_that_can_wait_stands_behind_the_others() -> None:
+    program = "import os, sys; sys.stdin.read(); print(os.nice(0))"
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert (await run_command([PYTHON, "-c", program], 10, said="go", niceness=3)).output == str(min(own + 3, 19))
+    assert (await run_command([PYTHON, "-c", program], 10, said="go")).output == str(own)
+
+
 async def test_arguments_are_words_and_never_a_shells() -> None:
     words = ["$HOME", "`id`", "a b", "; id", "*", "'"]
     result = await run_command([PYTHON, "-c", "import sys; print(sys.argv[1:])", *words], 10)
