@@ -100,12 +100,16 @@ class LoadPrograms:
             return f"{program} {result.words} (Debian's package is {_PACKAGES[spec.monitor]})"
         if result.words.startswith("killed"):
             return f"{program} was {result.words}"
-        if spec.monitor is Monitor.UPTIME and (words := self._host_key_words(result.output)):
+        if spec.monitor is Monitor.UPTIME and (words := self._key_words(result.output)):
             return words
         said = last_words(result.output) or result.words
         return f"{program}: {said}" if not said.startswith(f"{program}:") else said
 
-    def _host_key_words(self, output: str) -> str:
+    def _key_words(self, output: str) -> str:
+        """What is wrong with a key, the host's or our own, where ssh's last word would not say it."""
+        unusable = next((line for line in output.splitlines() if line.startswith("Load key ")), "")
+        if unusable:
+            return f"ssh cannot use the key: {last_words(unusable)}"
         if "Host key verification failed" not in output:
             return ""
         known = self._folder / "known_hosts"
