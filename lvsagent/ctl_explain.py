@@ -77,6 +77,8 @@ def explanation_text(explanation: Explanation) -> str:
         lines.append(f"warning: {check.warning}")
     if check.share_percent != 100:
         lines.append(f"its agent wants {check.share_percent}% of its weight")
+    if explanation.slow_start:
+        lines.append(f"not its whole weight yet: {explanation.slow_start}")
     if explanation.load is not None:
         lines += load_lines(explanation.load)
     head = ("AT", "VERDICT", "TOOK", "CONNECT", "TLS", "FIRST BYTE", "WHY", "CAME BACK")

@@ -14,6 +14,7 @@ from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the p
 from lvsagent.core.check_spec import CheckSpec, Outcome
 from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.marks import MarkRule
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.core.revisions import KeptRevision, Parents, Revision
 from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 
@@ -224,6 +225,21 @@ class LoadReader(Protocol):
 
         Never takes longer than ``LIMIT_S`` by much, and never raises for anything that a host or a program does.
         """
+        ...
+
+
+class Examiner(Protocol):
+    """The doctor's eyes: looks at real servers with packets such as IPVS would hand to them."""
+
+    async def examine(self, patients: Sequence[Patient], seen: Callable[[int, Seen], None]) -> None:
+        """Look at each; ``seen`` is told its place and what was seen, in whatever order, each place once.
+
+        Bounded in time.  Raises AdapterError when not all could be looked at; what was told until then holds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Nothing is looked at any more."""
         ...
 
 

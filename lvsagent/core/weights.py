@@ -60,9 +60,13 @@ class Sides(dict[str, bool]):
         reasons = []
         if key in self._wanted:
             reasons.append("its agent wants no new connections" if not self._wanted[key] else f"its agent wants {self._wanted[key]:.0%}")
-        if key in self._ramps:
-            reasons.append(f"slow start, {self._ramps[key].share:.0%} so far")
+        if climbing := self.slow_words(key):
+            reasons.append(climbing)
         return " and ".join(reasons)
+
+    def slow_words(self, key: str) -> str:
+        """How far its slow start has come (``""``: there is none)."""
+        return f"slow start, {self._ramps[key].share:.0%} so far" if key in self._ramps else ""
 
     def want(self, key: str, percent: int) -> None:
         """The server's agent asks for this much of its weight."""

@@ -40,10 +40,14 @@ class Checks(Wire, frozen=True):
 
 
 class Explanation(Wire, frozen=True):
-    """A check as it stands and its last results, newest first; and what load_monitor makes of its server's weight."""
+    """A check as it stands and its last results, newest first.
+
+    ``slow_start``: how far the server's slow start has come, in words.  ``load``: what load_monitor makes of its weight.
+    """
 
     check: CheckInfo
     results: list[CheckResult]
+    slow_start: str = ""
     load: LoadInfo | None = None
 
 

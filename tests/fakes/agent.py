@@ -37,6 +37,7 @@ from lvsagent.wire import (
     DataPlaneState,
     DiagnosticInfo,
     Difference,
+    DoctorReport,
     Event,
     Events,
     Explanation,
@@ -74,6 +75,7 @@ from lvsagent.wire import (
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.doctor import FakeDoctor
 from tests.fakes.overrides import FakeOverrides
 from tests.fakes.pairing import FakePairing
 from tests.fakes.safety import FakeSafety
@@ -173,9 +175,10 @@ class FakeAgent:
     """What the data plane refuses to do with the next accepted change."""
     trials: list[TrialRequest] = field(default_factory=list)
     results: dict[str, list[CheckResult]] = field(default_factory=dict)
+    slow_starts: dict[str, str] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
-    holds: list[Held] = field(default_factory=list)
     loads: dict[str, LoadInfo] = field(default_factory=dict)
+    holds: list[Held] = field(default_factory=list)
     """Servers that are held down or kept in service, until ``release``."""
     release_there: str = ""
     """What a release says of the other director (``""``: there is none)."""
@@ -209,6 +212,7 @@ class FakeAgent:
         self._revisions: list[tuple[RevisionInfo, str]] = []
         self.desk = FakePairing(self.wall)
         self.orders = FakeOverrides(self.wall)
+        self.room = FakeDoctor(self.wall)
         self.decided: list[OverrideRequest] = []
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
@@ -528,7 +532,8 @@ class FakeAgent:
         found = next((check for check in self.checks(per_page=1000).checks if check.key == key), None)
         if found is None:
             raise AgentRefused("not_found", f"there is no check {key}")
-        return Explanation(check=found, results=self.results.get(key, []), load=self.loads.get(key))
+        slow_start, load = self.slow_starts.get(key, ""), self.loads.get(key)
+        return Explanation(check=found, results=self.results.get(key, []), slow_start=slow_start, load=load)
 
     def release(self, key: str = "", *, actor: str = "") -> Released:
         self._reach("release")
@@ -551,6 +556,18 @@ class FakeAgent:
         if found is None:
             raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
         return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def doctor(self, virtual: str) -> DoctorReport:
+        self._reach("doctor")
+        return self.room.report(virtual, etag_of(self.text))
+
+    def examine(self, virtual: str, *, actor: str = "") -> DoctorReport:
+        self._reach("examine")
+        if self.userspace:
+            raise AgentRefused(
+                "unavailable", "the demonstration data plane passes connections on by itself: real servers need nothing for it"
+            )
+        return self.room.examine(virtual, actor, self.config_now, etag_of(self.text))
 
     def pairing(self) -> PairingInfo:
         self._reach("pairing")
