@@ -205,7 +205,11 @@ def test_it_points_at_the_word_that_is_wrong() -> None:
 
 
 def test_messages_hold_no_control_character_and_nothing_that_is_not_utf8() -> None:
-    loaded = load("virtual a\x1b[31m\udcff {\n}\nvirtual a\x1b[31m\udcff {\n}\nsch\x07 = 1\n")
+    loaded = load(
+        "virtual a\x1b[31m\udcff {\n}\nvirtual a\x1b[31m\udcff {\n}\nsch\x07 = 1\n"
+        "virtual b {\n  mark_ports = \x1b\n}\nvirtual c {\n  mark_ports = 80/\x1b\n}\n"
+    )
+    assert "bad-mark-ports" in {found.code for found in loaded.diagnostics}
     for found in loaded.diagnostics:
         assert found.message.isprintable()
         found.message.encode()
