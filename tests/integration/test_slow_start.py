@@ -100,8 +100,11 @@ async def test_another_slow_start_in_lvs_cf_holds_for_those_under_way(tmp_path: 
         await come_back(lab)
         passes(lab, 100)
         await lab.ask(lab.client.put_config, slow(TUTORIAL, 200), if_match=(await lab.ask(lab.client.config)).etag)
+        assert served(lab)[ONE] == 3, "an accept changes what its plan showed, and the next round the rest"
+        await lab.director.step()
         assert 50 <= served(lab)[ONE] <= 60
         await lab.ask(lab.client.put_config, slow(TUTORIAL, 0), if_match=(await lab.ask(lab.client.config)).etag)
+        await lab.director.step()
         assert served(lab)[ONE] == 100
 
 
