@@ -87,6 +87,7 @@ class Snapshot:
             ],
             sync=director.both.info(),
             guard=director.guard.info(),
+            decided=len(director.book.sides.orders.by_target),
         )
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:
