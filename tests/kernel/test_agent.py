@@ -28,12 +28,6 @@ DATAGRAMS = virtual("names", "protocol = udp", 'send = "who"', 'expect = "number
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[lab.Cluster]:
-    with lab.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def agent(cluster: lab.Cluster) -> Iterator[Agent]:
     with agents.running(ARTICLE) as running:
         yield running
