@@ -116,6 +116,10 @@ async def test_a_server_that_is_taken_back_starts_slowly(tmp_path: Path, action:
         await decide(lab, action)
         await lab.director.step()
         await decide(lab, "auto")
+        await decide(lab, "drain")
+        assert "slow start" not in (await shown(lab)).reason, "a weight of 0 has no parts"
+        await lab.director.step()
+        await decide(lab, "auto")
         assert served(lab)[ONE] == 3
         assert (await shown(lab)).reason == "slow start, 3% so far"
         passes(lab, 500)
