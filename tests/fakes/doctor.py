@@ -15,7 +15,6 @@ from lvsagent.lvsd.doctor import doctor_result
 from lvsagent.wire import DoctorReport
 from tests.fakes.examiner import well
 
-
 TOOK_S = 1.5
 """As with a real server that answers nothing."""
 
