@@ -15,7 +15,7 @@ run: ## the console, the agent and three small web servers on loopback (PORT=363
 
 test: ## all tests: unit, contract, integration, kernel (User-Mode Linux), browser (ARGS="-k words" for some)
 	@.ci/prepare test
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest --beside=tests/integration $(ARGS)
 
 check: ## format, lint, types, import rules, templates
 	@.ci/prepare test

@@ -1,8 +1,8 @@
-"""What every test needs: the tests marked ``kernel`` run inside User-Mode Linux (see ``tests/kernel/plugin.py``)."""
+"""What every test needs: some run elsewhere, as those marked ``kernel`` inside User-Mode Linux (see ``tests/elsewhere.py``)."""
 
 import os
 
-pytest_plugins = ["tests.kernel.plugin"]
+pytest_plugins = ["tests.elsewhere"]
 
 if "LAB_DIR" not in os.environ:  # the guest, where every import is slow, generates no examples
     from hypothesis import settings

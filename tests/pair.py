@@ -148,7 +148,7 @@ class Pair:
         links = {link.state for state in (ours, theirs) for link in state.role.links}
         return roles == ("active", "standby", "standby", "active") and {ours.peer.state, theirs.peer.state} == {"alive"} and links == {"up"}
 
-    def wait_until_settled(self, active: Side, limit_s: float = 20) -> None:
+    def wait_until_settled(self, active: Side, limit_s: float = 60) -> None:
         until(lambda: self.settled(active), limit_s, lambda: "\n".join(side.words() for side in self.sides))
 
     def words(self) -> str:

@@ -122,7 +122,8 @@ class LvsdService:
         info = self._director.book.info(key)
         if info is None:
             raise NotFound(f"there is no check {key}")
-        return Explanation(check=info, results=await self._director.nanny.explain(key))
+        climbing, load = self._director.book.sides.slow_words(key), self._director.loads.info_of(key)
+        return Explanation(check=info, results=await self._director.nanny.explain(key), slow_start=climbing, load=load)
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Let go of servers that are held down, or kept by the brake."""

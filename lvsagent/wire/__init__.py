@@ -38,6 +38,7 @@ from lvsagent.wire.health import Released as Released
 from lvsagent.wire.health import ReleaseRequest as ReleaseRequest
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.load import LoadInfo as LoadInfo
 from lvsagent.wire.overrides import OverrideInfo as OverrideInfo
 from lvsagent.wire.overrides import OverrideRequest as OverrideRequest
 from lvsagent.wire.overrides import OverridesInfo as OverridesInfo

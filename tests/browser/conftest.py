@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,7 +28,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from deploy.demo import children, cluster
 from deploy.demo.children import Child
 from tests.browser.chromium import PROGRAM, running_chromium
+from tests.browser.served import Served, serving
+from tests.fakes.agent import FakeAgent
 from tests.stack import ROOT, free_port, web_server
+from tests.unit.app.conftest import PASSWORD
 from tests.waiting import until
 
 RESULTS = ROOT / "test-results"
@@ -205,6 +209,21 @@ def visiting(browser: Browser, console_url: str, password: str, **settings: obje
         assert visitor.unexpected() == []
     finally:
         context.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """The console over an agent that serves the tutorial's cluster."""
+    with serving(FakeAgent(wall=time.time), tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
+    """Someone who is logged in there."""
+    with visiting(chromium, served.url, PASSWORD) as found:
+        found.log_in()
+        yield found
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from app.lvscf import load
 from lvsagent.wire import Difference
-from tests.browser.conftest import Visitor, visiting
+from tests.browser.conftest import Visitor
+from tests.browser.served import Served, serving
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, every_second, serving
+from tests.browser.test_look import every_second
 from tests.browser.test_two_directors import PAIR
 from tests.fakes.agent import FakeAgent
-from tests.unit.app.conftest import PASSWORD
 
 HERE = PAIR.replace("serial_no = 7", "serial_no = 8").replace("weight = 3", "weight = 5").replace("timeout = 6", "timeout = 7", 1)
 THERE = PAIR.replace("serial_no = 7", "serial_no = 9").replace("port = 80\n", "port = 8080\n").replace("weight = 3", "weight = 9")
@@ -28,14 +28,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     agent.pair()
     agent.parts(PAIR, THERE)
     with serving(agent, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
-    """Someone who is logged in."""
-    with visiting(chromium, served.url, PASSWORD) as found:
-        found.log_in()
         yield found
 
 

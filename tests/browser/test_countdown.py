@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.served import Served
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, serving
-from tests.fakes.agent import TUTORIAL, FakeAgent
+from tests.fakes.agent import TUTORIAL
 from tests.unit.app.conftest import PASSWORD
 
 EDIT = "/virtual-servers/http/virtual-server"
 COUNTS = re.compile(r"Serial 8 goes back by itself in \d+ s")
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(FakeAgent(wall=time.time), tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
-    """Someone who is logged in."""
-    with visiting(chromium, served.url, PASSWORD) as found:
-        found.log_in()
-        yield found
 
 
 def accept_guarded(guest: Visitor, seconds: str = "60") -> None:

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, expect
 from lvsagent.core.packets import Answer
 from lvsagent.core.patients import Heard, Seen
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.served import Served, serving
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, serving
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.unit.app.conftest import PASSWORD
 from tests.unit.app.test_control import HOSTILE

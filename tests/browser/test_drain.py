@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, expect
 from lvsagent.lvsd.override_words import Left
 from lvsagent.wire import OverrideRequest
 from tests.browser.conftest import Demo, activate_everything, running_demo, visiting
+from tests.browser.served import Served, serving
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, serving
 from tests.fakes.agent import FakeAgent
 from tests.unit.app.conftest import PASSWORD
 from tests.waiting import until

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from playwright.sync_api import Browser, Dialog, expect
 
 from deploy.demo import cluster
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.served import Served
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, serving
 from tests.browser.test_manners import tab_to
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.stack import PASSWORD as REAL_PASSWORD
@@ -24,19 +23,6 @@ FIELD = "The text of lvs.cf"
 EDITED = TUTORIAL.replace("timeout = 6", "timeout = 9", 1)
 WRONG = TUTORIAL.replace("timeout = 6", "timeout = six", 1).replace("weight = 3", "weigth = 3")
 WRONG_LINE = 16
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(FakeAgent(wall=time.time), tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
-    with visiting(chromium, served.url, PASSWORD) as found:
-        found.log_in()
-        yield found
 
 
 @pytest.fixture

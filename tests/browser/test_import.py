@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,18 +9,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.served import Served
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, serving
-from tests.fakes.agent import FakeAgent
 from tests.unit.app.conftest import PASSWORD
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "foreign"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(FakeAgent(wall=time.time), tmp_path) as found:
-        yield found
 
 
 @pytest.fixture(params=[True, False], ids=["JavaScript", "no JavaScript"])

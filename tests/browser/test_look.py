@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
-from werkzeug.serving import make_server
 
-from app.factory import create_app
 from app.passwd import PasswordFile
-from app.settings import ConsoleSettings, load_settings
+from app.settings import load_settings
 from lvsagent.wire import PeerInfo, ProcessInfo
 from tests.browser.conftest import Visitor, visiting
+from tests.browser.served import Served, serving
 from tests.browser.test_every_page import examine
 from tests.fakes.agent import FakeAgent
 from tests.integration.test_gui import console, write_config
 from tests.stack import free_port
 from tests.unit.app.conftest import CHEAP, PASSWORD
 from tests.unit.app.test_control import HOSTILE, many
-
-
-@dataclass
-class Served:
-    """A console in this process."""
-
-    agent: FakeAgent
-    passwords: PasswordFile
-    url: str
-
-
-@contextlib.contextmanager
-def serving(agent: FakeAgent, folder: Path) -> Iterator[Served]:
-    settings = ConsoleSettings(bind="127.0.0.1", plain_http=True, state_dir=str(folder))
-    passwords = PasswordFile(settings.password_path, CHEAP)
-    passwords.set(PASSWORD)
-    server = make_server("127.0.0.1", 0, create_app(settings, agent, passwords=passwords), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Served(agent, passwords, f"http://127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(FakeAgent(wall=time.time), tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
-    """Someone who is logged in."""
-    with visiting(chromium, served.url, PASSWORD) as found:
-        found.log_in()
-        yield found
 
 
 def every_second(guest: Visitor) -> None:

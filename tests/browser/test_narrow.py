@@ -10,8 +10,8 @@ from playwright.sync_api import Browser
 
 from lvsagent.wire import CheckResult, OverrideRequest
 from tests.browser.conftest import visiting
+from tests.browser.served import serving
 from tests.browser.test_conflict import HERE, THERE
-from tests.browser.test_look import serving
 from tests.browser.test_two_directors import PAIR
 from tests.fakes.agent import FakeAgent
 from tests.unit.app.conftest import PASSWORD

@@ -10,12 +10,12 @@ from playwright.sync_api import Browser, expect
 from lvsagent.settings import AgentSettings
 from lvsagent.wire import PairingRequest
 from tests.browser.conftest import Demo, Visitor, visiting
+from tests.browser.served import Served
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served
-from tests.browser.test_two_directors import guest, served
+from tests.browser.test_two_directors import served
 from tests.fakes.pairing import CODE, FakePairing
 
-__all__ = ["guest", "served"]
+__all__ = ["served"]
 URL = "/redundancy/pairing"
 
 

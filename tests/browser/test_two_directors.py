@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor, visiting
+from tests.browser.conftest import Visitor
+from tests.browser.served import Served, serving
 from tests.browser.test_every_page import examine
-from tests.browser.test_look import Served, every_second, serving
+from tests.browser.test_look import every_second
 from tests.fakes.agent import TUTORIAL, FakeAgent
-from tests.unit.app.conftest import PASSWORD
 
 PAIR = TUTORIAL.replace(
     "service = lvs\n",
@@ -27,14 +27,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     agent = FakeAgent(text=PAIR, wall=time.time)
     agent.pair()
     with serving(agent, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def guest(chromium: Browser, served: Served) -> Iterator[Visitor]:
-    """Someone who is logged in."""
-    with visiting(chromium, served.url, PASSWORD) as found:
-        found.log_in()
         yield found
 
 

@@ -46,6 +46,7 @@ from lvsagent.wire import (
     GuardInfo,
     HeartbeatLinkInfo,
     Held,
+    LoadInfo,
     OverrideRequest,
     OverridesInfo,
     PairingInfo,
@@ -174,7 +175,9 @@ class FakeAgent:
     """What the data plane refuses to do with the next accepted change."""
     trials: list[TrialRequest] = field(default_factory=list)
     results: dict[str, list[CheckResult]] = field(default_factory=dict)
+    slow_starts: dict[str, str] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
+    loads: dict[str, LoadInfo] = field(default_factory=dict)
     holds: list[Held] = field(default_factory=list)
     """Servers that are held down or kept in service, until ``release``."""
     release_there: str = ""
@@ -529,7 +532,8 @@ class FakeAgent:
         found = next((check for check in self.checks(per_page=1000).checks if check.key == key), None)
         if found is None:
             raise AgentRefused("not_found", f"there is no check {key}")
-        return Explanation(check=found, results=self.results.get(key, []))
+        slow_start, load = self.slow_starts.get(key, ""), self.loads.get(key)
+        return Explanation(check=found, results=self.results.get(key, []), slow_start=slow_start, load=load)
 
     def release(self, key: str = "", *, actor: str = "") -> Released:
         self._reach("release")
@@ -758,6 +762,9 @@ class FakeAgent:
         state, reason = self._health.get((one.name, server.name), ("up", "")) if on else ("inactive", "")
         in_force = server.weight if state in {"up", "falling"} else 0 if one.quiesce_server and on else None
         busy = state == "up"
+        load = self.loads.get(f"{one.name}/{server.name}")
+        if load is not None and load.share_percent < 100:
+            in_force, reason = round((in_force or 0) * load.share_percent / 100), "; ".join(filter(None, (reason, load.words)))
         return RealServerState(
             name=server.name,
             address=server.address,
@@ -770,6 +777,7 @@ class FakeAgent:
             since=self.wall() - 120 if on else 0.0,
             counters=self._counters.get((one.name, server.name)) or (_traffic(f"{one.name}/{server.name}") if busy else CountersInfo()),
             held=next((hold for hold in self.holds if hold.key == f"{one.name}/{server.name}"), None),
+            load=load,
         )
 
     def _check(self, one: VirtualServer, server: RealServer) -> CheckInfo:

@@ -15,32 +15,13 @@ from lvsagent.adapters.peer_rsync import ENVIRONMENT, rsync_argv
 from lvsagent.adapters.peer_ssh import SshPeer
 from lvsagent.ports import PeerUnreachable
 from lvsagent.receive import LARGEST_LINE_BYTES
-from tests.sshd import SSH_OPTIONS, UID, Sshd, StandIn, director, folder_for_sshd, needs_sshd, pair, running_sshd, stand_in
+from tests.sshd import SSH_OPTIONS, UID, Sshd, StandIn, needs_sshd
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root, needs_sshd]
 
 LARGE = b'"%s"' % (b"x" * 100_000)
 """A request that goes by rsync."""
-
-
-@pytest.fixture
-def righty() -> Iterator[Sshd]:
-    with folder_for_sshd() as folder, running_sshd(folder) as found:
-        yield found
-
-
-@pytest.fixture
-def lefty(tmp_path: Path, righty: Sshd) -> PeerKeys:
-    _, keys = director(tmp_path / "lefty")
-    pair(keys, righty.keys)
-    return keys
-
-
-@pytest.fixture
-async def agent(righty: Sshd) -> AsyncIterator[StandIn]:
-    async with stand_in(righty.settings.agent_socket) as found:
-        yield found
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -19,30 +19,10 @@ from lvsagent.adapters.peer_keys import PeerKeys
 from lvsagent.adapters.peer_ssh import SshPeer
 from lvsagent.core.introduction import fingerprint
 from lvsagent.ports import PeerRefused, PeerUnreachable
-from tests.sshd import AT, Sshd, StandIn, director, folder_for_sshd, needs_sshd, pair, running_sshd, stand_in
+from tests.sshd import AT, Sshd, StandIn, director, needs_sshd, pair, stand_in
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root, needs_sshd]
-
-
-@pytest.fixture
-def righty() -> Iterator[Sshd]:
-    with folder_for_sshd() as folder, running_sshd(folder) as found:
-        yield found
-
-
-@pytest.fixture
-def lefty(tmp_path: Path, righty: Sshd) -> PeerKeys:
-    """The director that asks, paired with righty."""
-    _, keys = director(tmp_path / "lefty")
-    pair(keys, righty.keys)
-    return keys
-
-
-@pytest.fixture
-async def agent(righty: Sshd) -> AsyncIterator[StandIn]:
-    async with stand_in(righty.settings.agent_socket) as found:
-        yield found
 
 
 @pytest.fixture

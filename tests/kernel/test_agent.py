@@ -28,12 +28,6 @@ DATAGRAMS = virtual("names", "protocol = udp", 'send = "who"', 'expect = "number
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[lab.Cluster]:
-    with lab.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def agent(cluster: lab.Cluster) -> Iterator[Agent]:
     with agents.running(ARTICLE) as running:
         yield running
@@ -63,6 +57,16 @@ def no_modules() -> Iterator[None]:
 def test_nat_hands_300_requests_round_100_each(agent: Agent, cluster: lab.Cluster) -> None:
     agent.serve(ARTICLE)
     assert cluster.names(300) == dict.fromkeys(lab.NUMBERS, 100)
+
+
+def test_a_servers_weight_is_its_share_of_the_new_connections(agent: Agent, cluster: lab.Cluster) -> None:
+    text = lvs_cf(virtual("http", "scheduler = wrr"))
+    for weight, address in enumerate(lab.ADDRESSES.values(), start=1):
+        head, tail = text.split(f"address = {address}", 1)
+        text = f"{head}address = {address}{tail.replace('weight = 1', f'weight = {weight}', 1)}"
+    agent.serve(text)
+    assert [line.split()[-1] for line in lab.ipvsadm_rules()[1:]] == ["1", "2", "3"]
+    assert cluster.names(30) == {"number1": 5, "number2": 10, "number3": 15}
 
 
 def test_udp_goes_round(agent: Agent, cluster: lab.Cluster) -> None:

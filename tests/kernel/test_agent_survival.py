@@ -23,12 +23,6 @@ RECOVERY_LIMIT_S = 40.0
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[lab.Cluster]:
-    with lab.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def agent(cluster: lab.Cluster) -> Iterator[Agent]:
     with agents.running(SERVED) as running:
         yield running

@@ -32,12 +32,6 @@ NUMBER1 = f"{lab.ADDRESSES['number1']}:80"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[lab.Cluster]:
-    with lab.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def agent(cluster: lab.Cluster) -> Iterator[Agent]:
     with agents.running(TEXT) as running:
         yield running

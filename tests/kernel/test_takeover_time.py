@@ -34,7 +34,7 @@ async def take_over() -> float:
     return took_s
 
 
-@pytest.mark.kernel
+@pytest.mark.kernel("pair", alone=True)
 def test_200_addresses_are_added_and_announced_within_50_ms() -> None:
     assert len(ADDRESSES) == 200
     with net.fresh_namespace():

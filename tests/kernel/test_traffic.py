@@ -27,12 +27,6 @@ SORRY = lab.ADDRESSES["number3"]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[lab.Cluster]:
-    with lab.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def agent(cluster: lab.Cluster) -> Iterator[Agent]:
     with agents.running(ARTICLE, 'mark_rules = "iptables-legacy"\n') as running:
         yield running

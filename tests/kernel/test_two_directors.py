@@ -24,7 +24,7 @@ from tests.kernel.gap import GapClient, Seen
 from tests.kernel.two_directors import HEARTBEAT_PORT, LIMIT_S, Pair, lvs_cf, pin_neighbours
 from tests.waiting import until
 
-pytestmark = pytest.mark.kernel("pair")
+pytestmark = pytest.mark.kernel("pair", alone=True)
 
 SETTINGS = ("monitor_links = 1", "syncdaemon = 1", "syncd_iface = eth0", "syncd_id = 23")
 TRIES = 4

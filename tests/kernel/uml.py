@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -41,6 +41,21 @@ def search_path() -> str:
 
 class GuestDied(Exception):
     """The guest ended, or ran out of time, before it said what was waited for; the message holds its last words."""
+
+
+def follow(path: Path, ended: Callable[[], str], last_words: Callable[[], str]) -> Iterator[str]:
+    """The lines of a file as they are written.  Raises GuestDied with both when whoever writes it has ended."""
+    with path.open(encoding="utf-8") as results:
+        pending = ""
+        while True:
+            why = ended()
+            pending += results.read()
+            *whole, pending = pending.split("\n")
+            yield from whole
+            if why:
+                raise GuestDied(why + "\n" + last_words())
+            if not whole:
+                time.sleep(0.02)
 
 
 class Guest:
@@ -97,17 +112,7 @@ class Guest:
 
     def lines(self) -> Iterator[str]:
         """The lines of the guest's ``results`` file as they are written.  Raises GuestDied when no more can come."""
-        with (self.folder / "results").open(encoding="utf-8") as results:
-            pending = ""
-            while True:
-                ended = self.ended()
-                pending += results.read()
-                *whole, pending = pending.split("\n")
-                yield from whole
-                if ended:
-                    raise GuestDied(ended + "\n" + self.last_words())
-                if not whole:
-                    time.sleep(0.02)
+        return follow(self.folder / "results", self.ended, self.last_words)
 
     def wait(self) -> int:
         """Wait for the guest to power off; its exit status.  Raises GuestDied when it has none or takes too long."""

@@ -1,11 +1,12 @@
-"""pytest plugin: tests marked ``kernel`` run inside a guest kernel, and the host reports each of them as its own.
+"""pytest plugin: tests that run in another process, which this one reports as its own.
 
-On the host the first such test boots a guest that runs a pytest of its own over the same files, with the same test ids.  The guest writes
-every report as a line of JSON; the host hands them on as they come, so a failing test shows here exactly what it showed there.  Tests
-with another ``kernel(group)`` get another boot.
+Tests marked ``kernel`` run inside a guest kernel, with a pytest of its own over the same files and the same test ids; those with another
+``kernel(group)`` get another boot.  With ``--beside=FOLDER`` the tests of a folder run in a second process of this machine.  Whoever runs
+elsewhere writes every report as a line of JSON; here they are handed on, so a failing test shows here exactly what it showed there.
 
-A guest has one processor, and the host's own tests mostly wait: so guests run beside them, one after the other, ahead of the place where
-their reports are wanted.  Those that measure how long something takes are ``kernel(group, alone=True)`` and run when all else is done.
+A guest has one processor, and most tests wait more than they compute: so all of these run beside this process's own tests, the guests one
+after the other, ahead of the place where their reports are wanted.  Those that measure how long something takes are
+``kernel(group, alone=True)`` and run when all else is done.
 """
 
 from __future__ import annotations
@@ -13,25 +14,34 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 from _pytest.reports import TestReport
 
+from tests.beside import REPORTS_TO, Beside
 from tests.kernel import uml
 
 GROUP = "lab"
+BESIDE = "beside"
+BESIDE_LIMIT_S = 1500.0
+RUNS_BESIDE = pytest.StashKey[bool]()
+_BESIDE_REPORTS_TO = os.environ.pop(REPORTS_TO, "")
+"""Not left in the environment: a pytest that a test starts reports to that test."""
 LIMIT_S = 420.0
 """For one boot, all of its tests together."""
 
 
-def inside() -> bool:
-    """Whether this pytest runs in the guest."""
-    return "LAB_DIR" in os.environ
+def reports_to() -> str:
+    """The file for this pytest's reports, when it runs elsewhere for another one."""
+    return os.environ["LAB_DIR"] + "/results" if "LAB_DIR" in os.environ else _BESIDE_REPORTS_TO
 
 
 def group_of(item: pytest.Item) -> str | None:
-    """Which boot a test belongs to; ``None``: it needs no guest."""
+    """Which boot a test belongs to (``BESIDE``: the second process); ``None``: it runs here."""
+    if item.stash.get(RUNS_BESIDE, False):
+        return BESIDE
     mark = item.get_closest_marker("kernel")
     if mark is None:
         return None
@@ -45,28 +55,34 @@ def alone(items: Iterable[pytest.Item]) -> set[str | None]:
 
 
 class Reporter:
-    """In the guest: every report as a line of JSON."""
+    """Elsewhere: every report as a line of JSON."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._file = open(os.environ["LAB_DIR"] + "/results", "a", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115 -- kept open
+        self._file = open(reports_to(), "a", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115 -- kept open
 
     def pytest_runtest_logreport(self, report: TestReport) -> None:
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
         self._file.write(json.dumps(data, default=str) + "\n")
 
 
+class Process(Protocol):
+    """A guest, or the process beside this one."""
+
+    def lines(self) -> Iterator[str]: ...
+    def ended(self) -> str: ...
+    def close(self) -> None: ...
+
+
 class Boot:
-    """One guest with the tests of one group, and the reports that have come out of it."""
+    """One process with the tests of one group, and the reports that have come out of it."""
 
     def __init__(self, session: pytest.Session, group: str, wanted: list[str]) -> None:
         self._session = session
         self._early: dict[str, list[TestReport]] = {}
         self._dead = ""
-        self.guest = uml.Guest(limit_s=LIMIT_S)
-        (self.guest.folder / "tests").write_text("\n".join(wanted))
-        self.guest.start(group=group)
-        self._lines = self.guest.lines()
+        self.process: Process = Beside(wanted, limit_s=BESIDE_LIMIT_S) if group == BESIDE else guest(group, wanted)
+        self._lines = self.process.lines()
 
     def reports(self, item: pytest.Item) -> Iterator[TestReport]:
         """The reports of one test, from set-up to tear-down, as they come."""
@@ -98,8 +114,16 @@ class Boot:
         return TestReport(item.nodeid, item.location, dict.fromkeys(item.keywords, 1), "failed", words, "call")
 
 
+def guest(group: str, wanted: list[str]) -> uml.Guest:
+    """A guest that has begun to run these tests."""
+    booted = uml.Guest(limit_s=LIMIT_S)
+    (booted.folder / "tests").write_text("\n".join(wanted))
+    booted.start(group=group)
+    return booted
+
+
 class Lab:
-    """On the host: the groups of tests that are to come, and one guest at a time."""
+    """The groups of tests that run elsewhere: those that are to come, and those that run or have run."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
@@ -111,59 +135,78 @@ class Lab:
                 self._to_come.setdefault(group, []).append(item.nodeid)
 
     def advance(self) -> None:
-        """Between two of the host's tests: boot the next guest, if none runs and one may run beside them."""
+        """Between two tests: begin what may run beside them, one guest at a time."""
+        if BESIDE in self._to_come:
+            self._boot(BESIDE)
         group = next((group for group in self._to_come if group not in self._alone), None)
-        if group is not None and not self._runs():
+        if group is not None and not self._a_guest_runs():
             self._boot(group)
 
     def reports(self, item: pytest.Item) -> Iterator[TestReport]:
         """The reports of one test."""
         group = group_of(item) or GROUP
         if group not in self._boots:
-            for each in self._boots.values():
-                each.guest.close()
+            self.close()
             self._boot(group)
-        return self._boots[group].reports(item)
+        for report in self._boots[group].reports(item):
+            yield report
+            if group == BESIDE:
+                self.advance()
 
     def close(self) -> None:
-        """End every guest."""
+        """End all that runs elsewhere."""
         for each in self._boots.values():
-            each.guest.close()
+            each.process.close()
 
-    def _runs(self) -> bool:
-        return any(not each.guest.ended() for each in self._boots.values())
+    def _a_guest_runs(self) -> bool:
+        return any(group != BESIDE and not each.process.ended() for group, each in self._boots.items())
 
     def _boot(self, group: str) -> None:
         self._boots[group] = Boot(self._session, group, self._to_come.pop(group))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--beside", metavar="FOLDER", help="run the tests of this folder in a process of their own, beside the others")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    if inside():
+    if reports_to():
         config.pluginmanager.register(Reporter(config))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On the host: one boot's tests stand together, wait as long as the guest may take, and are skipped where none can be booted."""
-    if inside():
+    """Who runs where: one boot's tests stand together, wait as long as the guest may take, and are skipped where none can be booted."""
+    if reports_to():
         return
     why_not = uml.missing()
     guest_items = [item for item in items if group_of(item)]
     for item in guest_items:
         item.add_marker(pytest.mark.timeout(LIMIT_S + 30))
-        item.add_marker(pytest.mark.xdist_group("kernel"))
         if why_not:
             item.add_marker(pytest.mark.skip(reason=why_not))
+    put_beside(items, config.getoption("--beside"))
     last = alone(guest_items)
     groups = sorted(dict.fromkeys(group_of(item) for item in guest_items), key=lambda group: group in last)
-    order = {group: number for number, group in enumerate(groups, start=1)}
+    order = {group: number for number, group in enumerate([BESIDE, *groups], start=1)}
     items.sort(key=lambda item: order.get(group_of(item), 0))
+
+
+def put_beside(items: list[pytest.Item], folder: str | None) -> None:
+    """Mark the tests of that folder, if there are others that can run meanwhile."""
+    if not folder:
+        return
+    there = [item for item in items if Path(folder).resolve() in item.path.parents and not group_of(item)]
+    if len(there) < len(items):
+        for item in there:
+            item.stash[RUNS_BESIDE] = True
+            item.add_marker(pytest.mark.timeout(BESIDE_LIMIT_S), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
-    """Hand on what the guest reported for a test of its; between the host's own, have the next guest begin."""
-    if inside() or item.get_closest_marker("skip"):
+    """Hand on what was reported for a test that ran elsewhere; between those that run here, have the next ones begin."""
+    if reports_to() or item.get_closest_marker("skip"):
         return None
     session: Any = item.session
     if not hasattr(session, "lab"):
