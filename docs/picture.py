@@ -21,7 +21,7 @@ from lvsagent.core.packets import Answer
 from lvsagent.core.patients import Heard, Seen
 from tests.browser.chromium import running_chromium
 from tests.browser.conftest import Demo, activate_everything, running_demo
-from tests.browser.test_look import serving
+from tests.browser.served import serving
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.unit.app.conftest import PASSWORD
 from tests.waiting import until
