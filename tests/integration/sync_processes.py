@@ -119,12 +119,16 @@ class Director:
 
     def start(self) -> None:
         """Start its lvsd, and wait until it answers."""
+        self.launch()
+        until(self.answers, LIMIT_S, self.words)
+
+    def launch(self) -> None:
+        """Start its lvsd."""
         folder = self.sshd.folder
         program = [sys.executable, "-m", "tests.integration.lvsd_process", str(self.sshd.settings.path), str(folder / "table")]
         argv = ["unshare", "--mount", "--propagation", "private", "/usr/bin/python3", "-I", "-c", LVSD, str(folder / "users"), *program]
         with (folder / "lvsd.log").open("ab") as log:
             self.process = subprocess.Popen([*argv, str(self.clock_off_s)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT)
-        until(self.answers, LIMIT_S, self.words)
 
     def answers(self) -> bool:
         try:
@@ -248,7 +252,9 @@ def both(*, clock_off_s: float = 0.0, disks: bool = False) -> Iterator[Both]:
         lefty.lvs_cf.write_text(PAIR)
         for director in found:
             stack.callback(director.close)
-            director.start()
+            director.launch()
+        for director in found:
+            until(director.answers, LIMIT_S, director.words)
         pair = Both(lefty, righty, wire)
         pair.in_step(PAIR)
         yield pair
