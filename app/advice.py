@@ -38,9 +38,7 @@ def real_server_advice(config: Config, servers: Iterable[VirtualServer] | None =
     method = network if network in methods else min(methods)
     advice = _under(method, config, addresses(chosen))
     more = "" if methods == {method} else f" {_OTHERS}"
-    if methods != {Forwarding.NAT}:
-        more += f" {_DOCTOR}"
-    return replace(advice, words=advice.words + more)
+    return replace(advice, words=f"{advice.words}{more} {_DOCTOR}")
 
 
 def _under(method: Forwarding, config: Config, found: list[str]) -> Advice:
@@ -53,7 +51,7 @@ def _under(method: Forwarding, config: Config, found: list[str]) -> Advice:
 
 
 _OTHERS = "Some have a forwarding of their own, which needs something else."
-_DOCTOR = "lvsctl doctor, as root on this director, looks whether it is so, server by server, and says what to run there."
+_DOCTOR = "DOCTOR, beside a virtual server's REAL SERVER, looks whether it is so, server by server, and says what to run there."
 _DIRECT = (
     "Every real server holds the virtual address on its loopback, so that it takes the packets, and keeps silent about it, so that only "
     "the director answers for it on the network. It must listen on the virtual server's own port."
@@ -67,7 +65,7 @@ _SILENT = ("sysctl -w net.ipv4.conf.all.arp_ignore=1", "sysctl -w net.ipv4.conf.
 
 def _direct(found: list[str]) -> tuple[str, ...]:
     commands = [_add(one, "lo") for one in found] or [_add("VIP", "lo")]
-    return (*_SILENT, *commands)
+    return (*(() if found and all(":" in one for one in found) else _SILENT), *commands)
 
 
 def _tunnel(found: list[str]) -> tuple[str, ...]:
@@ -85,7 +83,7 @@ def _tunnel(found: list[str]) -> tuple[str, ...]:
 
 def _add(address: str, interface: str) -> str:
     if ":" in address:
-        return f"ip -6 address add {address}/128 dev {interface} nodad"
+        return f"ip -6 address add {address}/128 dev {interface} nodad preferred_lft 0"
     return f"ip address add {address}/32 dev {interface}"
 
 

@@ -59,6 +59,8 @@ class RealRow:
     """The check whose server is held down or kept in service (``""``: its checks alone decide)."""
     host: str = ""
     order: OverrideInfo | None = None
+    load: str = ""
+    """What load_monitor reads of its host, where that leaves the weight whole (else ``status`` says it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def real_rows(servers: Sequence[RealServer], states: Sequence[RealServerState]) 
                 release=state.held.key if state and state.held else "",
                 host=state.address if state else "",
                 order=state.order if state else None,
+                load=state.load.words if state and state.load and state.load.share_percent == 100 else "",
             )
         )
     return rows

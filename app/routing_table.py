@@ -91,6 +91,8 @@ class RealRow:
     traffic: Traffic
     release: str = ""
     """The check whose server can be released by hand (``""``: there is nothing to release)."""
+    load: str = ""
+    """Its host's load in a word or two (``""``: load_monitor asks for none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +153,20 @@ def _virtual_row(one: VirtualServerState, opened: bool, now: float) -> VirtualRo
 def _real_row(one: RealServerState, now: float, top: float) -> RealRow:
     in_force = "–" if one.weight is None else number(one.weight)
     differs = one.weight is not None and one.weight != one.configured_weight
+    lessened = one.load is not None and one.load.share_percent < 100
     return RealRow(
         name=one.name,
         address=host_port(one.address, one.port),
         forwarding=FORWARDINGS.get(one.forwarding, one.forwarding),
         badge=real_badge(one),
         since=since(one.since, now),
-        reason="" if one.state == "up" and one.order is None else real_badge(one).title,
+        reason="" if one.state == "up" and one.order is None and not lessened else real_badge(one).title,
         release=one.held.key if one.held else "",
         weight=f"{in_force} ({number(one.configured_weight)})" if differs else in_force,
-        weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}",
+        weight_title=f"in force: {'none' if one.weight is None else in_force}, configured: {number(one.configured_weight)}"
+        + (f"; {one.load.words}" if one.load else ""),
         traffic=_traffic(one.counters, top),
+        load="" if one.load is None else "load ?" if one.load.damped is None else f"load {one.load.damped:.2f}",
     )
 
 

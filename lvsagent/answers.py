@@ -13,6 +13,7 @@ from lvsagent.wire import (
     Checks,
     ConflictInfo,
     DiagnosticInfo,
+    DoctorReport,
     Events,
     Explanation,
     GuardInfo,
@@ -172,6 +173,16 @@ class Agent(Protocol):
 
     def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW.  Raises StaleConfig when ``request.etag`` is not the file's."""
+        ...
+
+    def doctor(self, virtual: str) -> DoctorReport:
+        """The last examination of the real servers of a virtual server, or the one that runs."""
+        ...
+
+    def examine(self, virtual: str, *, actor: str = "") -> DoctorReport:
+        """Begin to look at them: ``doctor`` tells what comes of it.  Raises AgentRefused: no such server, one is looked at already, or
+        nothing can be looked at.
+        """
         ...
 
     def announce(self) -> None:

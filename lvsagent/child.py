@@ -91,6 +91,10 @@ def _drop_privileges(name: str, settings: AgentSettings) -> None:
     if not process.is_root():
         return
     if name == "lvsd":
+        if settings.dataplane == "kernel":
+            from lvsagent.adapters import doctor_room  # noqa: PLC0415 -- lvsd's alone
+
+            doctor_room.prepare(process.find_user(settings.check_user))
         raw = {process.CAP_NET_RAW} if settings.mark_rules.startswith("iptables") else set()
         process.keep_only({process.CAP_NET_ADMIN, *raw}, groups=[process.find_group(settings.socket_group)])
     elif name == "pulse":

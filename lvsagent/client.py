@@ -33,6 +33,8 @@ from lvsagent.answers import (
 from lvsagent.wire import (
     Checks,
     ConflictInfo,
+    DoctorReport,
+    DoctorRequest,
     Events,
     Explanation,
     FailoverRequest,
@@ -237,6 +239,15 @@ class AgentClient:
         """TEST NOW; waits for the slowest real server."""
         timeout_s = max(self._timeout_s, TRIAL_TIMEOUT_S)
         return _decoded(self._call("POST", "/v1/trial", body=_encoded(request), timeout_s=timeout_s), TrialReport)
+
+    def doctor(self, virtual: str) -> DoctorReport:
+        """What the doctor has found on the real servers of a virtual server."""
+        return _decoded(self._call("GET", "/v1/doctor" + _query({"virtual": virtual})), DoctorReport)
+
+    def examine(self, virtual: str, *, actor: str = "") -> DoctorReport:
+        """Have them looked at."""
+        request = DoctorRequest(virtual=_shown(virtual), actor=actor or self._actor)
+        return _decoded(self._call("POST", "/v1/doctor", body=_encoded(request)), DoctorReport)
 
     def announce(self) -> None:
         """Send gratuitous ARP for every address again."""

@@ -99,7 +99,7 @@ def _reading_commands(commands: Any) -> None:
     checks.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only those of the virtual server of that name")
     explain = _add(commands, "explain", _explain, "why a real server is in or out: its check's last results")
     explain.add_argument("server", metavar="SERVER", help="VIRTUAL/SERVER, or a server's name or address")
-    doctor = _add(commands, "doctor", _of("ctl_doctor", "doctor"), "what direct routing and tunnels miss on the real servers; needs root")
+    doctor = _add(commands, "doctor", _of("ctl_doctor", "doctor"), "what is missing on the real servers, and the commands to run there")
     doctor.add_argument("virtual", nargs="?", default="", metavar="NAME", help="only one virtual server, or one real server")
     ctl_health.add_arguments(
         _add(commands, "health", _of("ctl_health", "health"), "let go of servers that are held down or kept in service")

@@ -1,6 +1,6 @@
-"""lvsctl doctor: look at the real servers of direct routing and tunnels, and say what to do there.
+"""lvsctl doctor: have the agent look at the real servers, virtual server by virtual server, and say what is missing there.
 
-It looks itself, as root: the agent's processes hold no privilege for it.  lvs.cf is the agent's.
+Owns who is meant, waiting for the agent, and how its findings are printed.
 """
 
 from __future__ import annotations
@@ -8,65 +8,121 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from app.lvscf import load
-from lvsagent.adapters.doctor_probe import look
-from lvsagent.client import AgentClient
-from lvsagent.core.doctor import Advice, Patient, advise, patients
-from lvsagent.core.expansion import expand
+from app.lvscf import Config, load
+from lvsagent.client import Agent, AgentRefused
+from lvsagent.core.clean_text import clean
 from lvsagent.ctl_text import safe
-from lvsagent.ports import AdapterError
+from lvsagent.wire import DoctorFinding, DoctorReport, DoctorResult
 
 OK, FAILED = 0, 1
-AT_ONCE = 16
-NOBODY = (
-    "There is nobody to look at: no such real server has direct routing or a tunnel (IPv4). NAT needs nothing there but the route back.\n"
-)
+LOOK_AGAIN_S = 0.1
+PATIENCE_S = 90.0
+"""The agent ends every examination earlier than that."""
+NOBODY = "There is nobody to look at: no virtual server has a real server.\n"
+SURE = {"likely": "most likely ", "possible": "", "seen": ""}
 
 
-def doctor(arguments: argparse.Namespace, agent: AgentClient) -> int:
-    """Exit status 1 when something is missing somewhere."""
-    config = load(agent.config().text).config
-    everyone = patients(expand(config, lambda _name: None), {place: virtual.port for place, virtual in enumerate(config.virtual)})
-    found = [one for one in everyone if arguments.virtual in {"", one.virtual, one.name}]
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as looking:
-            examined = list(zip(found, looking.map(_examined, found), strict=True))
-    except AdapterError as error:
-        sys.stderr.write(f"lvsctl: {error}\n")
-        return FAILED
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A virtual server to look at, and the real servers of it that are shown (``None``: all)."""
+
+    virtual: str
+    servers: frozenset[str] | None = None
+
+
+def doctor(arguments: argparse.Namespace, agent: Agent) -> int:
+    """Exit status 1 when something is missing somewhere, or somebody could not be looked at."""
+    chosen = meant(load(agent.config().text).config, arguments.virtual)
+    if arguments.virtual and not chosen:
+        raise AgentRefused("not_found", f"no virtual server and no real server is called {arguments.virtual}")
+    found: list[dict[str, Any]] = []
+    healthy = True
+    for one in chosen:
+        report = _examined(agent, one.virtual)
+        results = [result for result in report.results if one.servers is None or result.server in one.servers]
+        healthy = healthy and not report.failure and not report.problems and not any(_is_wrong(result) for result in results)
+        found += [_as_json(report.virtual, result) for result in results]
+        if not arguments.json:
+            sys.stdout.write("".join(_text(report.virtual, result) for result in results))
+            sys.stdout.flush()
+        sys.stderr.write(
+            "".join(f"lvsctl: {safe(report.virtual)}: {safe(words)}\n" for words in (*report.problems, report.failure) if words)
+        )
     if arguments.json:
-        sys.stdout.write(json.dumps([_as_json(patient, findings) for patient, findings in examined], indent=2) + "\n")
-    else:
-        sys.stdout.write("".join(_text(patient, findings) for patient, findings in examined) or NOBODY)
-    return FAILED if any(one.wrong for _patient, findings in examined for one in findings) else OK
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    elif not chosen:
+        sys.stdout.write(NOBODY)
+    return OK if healthy else FAILED
 
 
-def _examined(patient: Patient) -> list[Advice]:
-    return advise(patient, look(patient))
+def meant(config: Config, name: str) -> list[Meant]:
+    """The virtual servers that ``name`` names, itself or by a real server of theirs; ``""``: all that have real servers."""
+    found: dict[str, Meant] = {}
+    for virtual in config.virtual:
+        called = clean(virtual.name)
+        servers = frozenset(clean(server.name) for server in virtual.servers)
+        if servers and called not in found:
+            if name in {"", called}:
+                found[called] = Meant(called)
+            elif name in servers:
+                found[called] = Meant(called, frozenset({name}))
+    exact = found.get(name)
+    return [exact] if name and exact and exact.servers is None else list(found.values())
 
 
-def _text(patient: Patient, findings: list[Advice]) -> str:
-    name = safe(patient.name)
-    verdict = "" if findings else " all that can be seen is in order"
-    lines = [f"{name} of {safe(patient.virtual)} ({patient.address}, {patient.forwarding}):{verdict}"]
-    for one in findings:
-        lines.append(f"  {one.words}")
-        if one.commands:
-            lines.append(f"  {'Run' if one.wrong else 'If that happens, run'} on {name}:")
-            lines += [f"    {command}" for command in one.commands]
+def _examined(agent: Agent, virtual: str) -> DoctorReport:
+    """Begin, and wait for the end."""
+    report = agent.examine(virtual)
+    until = time.monotonic() + PATIENCE_S
+    while report.state == "running":
+        if time.monotonic() > until:
+            raise AgentRefused("unavailable", f"the agent is still looking at {virtual} after {PATIENCE_S:.0f} s")
+        time.sleep(LOOK_AGAIN_S)
+        report = agent.doctor(virtual)
+    return report
+
+
+def _is_wrong(result: DoctorResult) -> bool:
+    return any(finding.wrong for finding in result.findings)
+
+
+def _text(virtual: str, result: DoctorResult) -> str:
+    name = safe(result.server)
+    verdict = "" if result.findings else " all that can be seen is in order"
+    lines = [f"{name} of {safe(virtual)} ({result.address}, {result.forwarding}):{verdict}"]
+    for finding in result.findings:
+        lines += _finding(name, finding)
     return "\n".join([*lines, ""])
 
 
-def _as_json(patient: Patient, findings: list[Advice]) -> dict[str, Any]:
+def _finding(name: str, finding: DoctorFinding) -> list[str]:
+    lines = [f"  {SURE.get(finding.sure, '')}{safe(finding.words)}"]
+    if finding.commands:
+        lines += _listed(f"{'Run' if finding.wrong else 'If that happens, run'} on {name}:", finding.commands)
+    if finding.keep:
+        lines += _listed("So that it stays so when it is started again:", finding.keep)
+    return lines
+
+
+def _listed(title: str, commands: Sequence[str]) -> list[str]:
+    return [f"  {title}", *(f"    {safe(command)}" for command in commands)]
+
+
+def _as_json(virtual: str, result: DoctorResult) -> dict[str, Any]:
     return {
-        "virtual": patient.virtual,
-        "server": patient.name,
-        "address": patient.address,
-        "forwarding": patient.forwarding.value,
-        "findings": [{"words": one.words, "commands": list(one.commands), "wrong": one.wrong} for one in findings],
+        "virtual": virtual,
+        "server": result.server,
+        "address": result.address,
+        "forwarding": result.forwarding,
+        "findings": [
+            {"words": one.words, "commands": one.commands, "keep": one.keep, "wrong": one.wrong, "sure": one.sure}
+            for one in result.findings
+        ],
     }
 
 

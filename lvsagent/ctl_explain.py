@@ -14,10 +14,11 @@ import msgspec
 
 from lvsagent.client import AgentClient, AgentRefused
 from lvsagent.ctl_text import moment, safe, table
-from lvsagent.wire import CheckInfo, CheckResult, Explanation, OverrideInfo
+from lvsagent.wire import CheckInfo, CheckResult, Explanation, LoadInfo, OverrideInfo
 
 PAGE = 200
 SHOWN_CHARACTERS = 60
+RECEIVED_CHARACTERS = 160
 
 
 def explain(arguments: argparse.Namespace, agent: AgentClient) -> int:
@@ -76,17 +77,36 @@ def explanation_text(explanation: Explanation) -> str:
         lines.append(f"warning: {check.warning}")
     if check.share_percent != 100:
         lines.append(f"its agent wants {check.share_percent}% of its weight")
+    if explanation.slow_start:
+        lines.append(f"not its whole weight yet: {explanation.slow_start}")
+    if explanation.load is not None:
+        lines += load_lines(explanation.load)
     head = ("AT", "VERDICT", "TOOK", "CONNECT", "TLS", "FIRST BYTE", "WHY", "CAME BACK")
     rows = [_row(result) for result in explanation.results]
     results = table(head, rows, right=frozenset({2, 3, 4, 5})) if rows else "no results yet\n"
     return "".join(safe(line) + "\n" for line in lines) + results
 
 
+def load_lines(load: LoadInfo) -> list[str]:
+    """What load_monitor makes of the server's weight, and the newest reading."""
+    lines = [f"its weight: {load.words}"]
+    if load.tried_at:
+        what = load.reason or f"{load.load or 0:.2f}"
+        lines.append(f"its load, asked of {load.host} by {load.monitor} at {moment(load.tried_at)}: {what}")
+    if load.received:
+        lines.append(f"what came back: {load.received[:RECEIVED_CHARACTERS]}")
+    return lines
+
+
+def cut(text: str) -> str:
+    """The beginning of what came back."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
 def _row(result: CheckResult) -> tuple[str, ...]:
     verdict = "passed" if result.ok else "failed" if result.conclusive else "not asked"
     stages = (_ms(stage) if stage else "-" for stage in (result.connect_s, result.tls_s, result.first_byte_s))
-    received = result.received if len(result.received) <= SHOWN_CHARACTERS else result.received[: SHOWN_CHARACTERS - 1] + "…"
-    return moment(result.at), verdict, _ms(result.duration_s), *stages, result.reason, received
+    return moment(result.at), verdict, _ms(result.duration_s), *stages, result.reason, cut(result.received)
 
 
 def _ms(seconds: float) -> str:

@@ -125,6 +125,7 @@ def _real_values(real: RealServerState) -> dict[str, Any]:
         "reason": real.reason,
         "active_connections": real.counters.active,
         "order": msgspec.to_builtins(real.order),
+        "load": msgspec.to_builtins(real.load),
     }
 
 

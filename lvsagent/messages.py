@@ -11,6 +11,7 @@ import msgspec
 
 from lvsagent.core.check_spec import CheckSpec
 from lvsagent.core.known import Known, Relapses
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.wire import AddressState, CheckInfo, CheckResult, HeartbeatLinkInfo, PeerInfo, ProcessInfo
 
 
@@ -186,6 +187,12 @@ class NannyRelease(Message, frozen=True):
     brake: bool = False
 
 
+class NannyReadLoads(Message, frozen=True):
+    """The hosts whose load is wanted of this nanny: these and no others."""
+
+    specs: list[LoadSpec]
+
+
 # --- nanny → lvsd --------------------------------------------------------------------------------------------------------------
 
 
@@ -227,8 +234,15 @@ class NannyExplained(Message, frozen=True):
     results: list[CheckResult]
 
 
+class NannyLoads(Message, frozen=True):
+    """Loads that were read, or why they could not be."""
+
+    readings: list[LoadReading]
+
+
 ToPulse = PulseConfigure | PulseHealth | PulseCommand | PulseAnnounce
 FromPulse = PulseState | PulseEvent
-ToNanny = NannyConfigure | NannyKeep | NannyTrial | NannyExplain | NannyRelease
-FromNanny = NannyReport | NannyTrialDone | NannyExplained
+ToWarden = NannyConfigure | NannyKeep | NannyTrial | NannyExplain | NannyRelease
+ToNanny = ToWarden | NannyReadLoads
+FromNanny = NannyReport | NannyTrialDone | NannyExplained | NannyLoads
 FromSupervisor = SupervisorState

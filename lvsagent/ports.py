@@ -12,7 +12,9 @@ from typing import Protocol, runtime_checkable
 
 from lvsagent.core.addresses import Address as Address  # noqa: PLC0414 -- the port's own type, offered from here
 from lvsagent.core.check_spec import CheckSpec, Outcome
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.marks import MarkRule
+from lvsagent.core.patients import Patient, Seen
 from lvsagent.core.revisions import KeptRevision, Parents, Revision
 from lvsagent.core.table import Operation, Refusal, ServiceKey, Table, Timeouts
 
@@ -212,6 +214,32 @@ class QuickChecks(Protocol):
 
     def close(self) -> None:
         """End all; nothing is told any more."""
+        ...
+
+
+class LoadReader(Protocol):
+    """How busy real servers' hosts are."""
+
+    async def read(self, specs: Sequence[LoadSpec]) -> list[LoadReading]:
+        """The loads of hosts of one job (one host, or many where one run tells of many), in the order asked for.
+
+        Never takes longer than ``LIMIT_S`` by much, and never raises for anything that a host or a program does.
+        """
+        ...
+
+
+class Examiner(Protocol):
+    """The doctor's eyes: looks at real servers with packets such as IPVS would hand to them."""
+
+    async def examine(self, patients: Sequence[Patient], seen: Callable[[int, Seen], None]) -> None:
+        """Look at each; ``seen`` is told its place and what was seen, in whatever order, each place once.
+
+        Bounded in time.  Raises AdapterError when not all could be looked at; what was told until then holds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Nothing is looked at any more."""
         ...
 
 

@@ -39,8 +39,10 @@ class AgentSettings:
     of what is in service out at once has to be confirmed.  ``mark_rules`` is what sets
     the marks of mark_ports.  ``nannies``: how many processes make the health checks.  ``sync_user`` is whom the other director comes as,
     ``sync_dir`` that user's folder (``sync`` in the state folder when only that is given), ``sync_port`` where this host's sshd listens,
-    ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.  ``peer_socket``: the other agent's
-    socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where it is.
+    ``ssh_host_key`` the public key it is known by, ``pair_port`` where ``lvsctl pair --wait`` listens.
+    ``load_dir``: the key with which nanny asks real servers for their load (``load`` in the state folder when only that is given).
+    ``peer_socket``: the other agent's socket, when both are on one machine for a demonstration.  ``path`` is no key of the file, but where
+    it is.
     """
 
     lvs_cf: Path = Path("/etc/sysconfig/ha/lvs.cf")
@@ -65,6 +67,7 @@ class AgentSettings:
     sync_port: int = 22
     ssh_host_key: Path = Path("/etc/ssh/ssh_host_ed25519_key.pub")
     pair_port: int = 3639
+    load_dir: Path = Path("/var/lib/lvscheck")
     peer_socket: Path | None = None
     path: Path = field(default=Path("/etc/piranha/agent.toml"), compare=False)
 
@@ -231,6 +234,7 @@ _CONVERTERS: Mapping[str, Callable[[object], object]] = {
     "sync_port": _port,
     "ssh_host_key": _path,
     "pair_port": _port,
+    "load_dir": _path,
     "peer_socket": _path,
 }
 
@@ -269,6 +273,8 @@ def parse_settings(text: str, name: str = "agent.toml") -> AgentSettings:
         values["heartbeat_key_file"] = state_dir / "heartbeat.key"
     if "sync_dir" not in values and isinstance(state_dir := values.get("state_dir"), Path):
         values["sync_dir"] = state_dir / "sync"
+    if "load_dir" not in values and isinstance(state_dir := values.get("state_dir"), Path):
+        values["load_dir"] = state_dir / "load"
     settings = AgentSettings(**values)  # type: ignore[arg-type]  # each value came out of its key's own converter
     if not problems:
         problems.extend(_whole(settings, name))

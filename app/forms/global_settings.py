@@ -47,7 +47,7 @@ class GlobalSettingsForm(GlobalsForm):
             keyword="rsh_command",
             control="radio",
             piranha="ssh",
-            help="How lvs.cf goes to the other director, and the load of a real server is asked for. With rsh, neither happens.",
+            help="How lvs.cf goes to the other director. With rsh it does not. The load of real servers is asked for over ssh, always.",
         ),
     )
     service = Setting(

@@ -140,7 +140,10 @@ class VirtualServerForm(BlockForm):
         "Load monitoring tool",
         Choice(LOAD_MONITORS),
         About(
-            keyword="load_monitor", control="select", piranha="none", help="Asks the real servers for their load and adapts the weights."
+            keyword="load_monitor",
+            control="select",
+            piranha="none",
+            help="Asks the real servers for their load and gives a busy one less than the others. uptime goes over ssh.",
         ),
     )
     timeout = Setting(

@@ -32,6 +32,10 @@ NEEDS = {CheckKind.DNS: "check_host", CheckKind.UDP: "expect", CheckKind.PROGRAM
 """kind of check → the keyword without which it cannot ask anything."""
 
 
+MONITORS = frozenset({"uptime", "rup", "ruptime"})
+"""The words of load_monitor that ask for something."""
+
+
 class Finding(NamedTuple):
     """``keyword`` is the one whose line it is about."""
 
@@ -50,9 +54,8 @@ def check_findings(block: Block) -> Iterator[Finding]:
         if kind not in kinds and getattr(block, name) != BY_LEVEL[Level.BLOCK][name].default:
             users = ", ".join(sorted(each.value for each in kinds))
             yield Finding("check-keyword-unused", name, f"check = {kind} does not use {name}, which is for {users}")
-    parted = "slow_start" if block.slow_start else "check" if kind is CheckKind.AGENT else ""
+    parted, what = _parted(block)
     if parted and isinstance(block, VirtualServer) and block.servers and all(server.weight == 1 for server in block.servers):
-        what = "slow_start" if block.slow_start else "check = agent"
         text = f"{what} gives a server a part of its weight, and 1 has no parts: give the real servers a weight such as 100"
         yield Finding("weight-without-parts", parted, text)
     if kind in _HTTP and (block.expect or "").startswith("HTTP"):
@@ -60,3 +63,14 @@ def check_findings(block: Block) -> Iterator[Finding]:
             f"with check = {kind}, expect is about the body of the answer, which hardly begins with HTTP; check_status is about its status"
         )
         yield Finding("expect-is-the-body", "expect", text)
+
+
+def _parted(block: Block) -> tuple[str, str]:
+    """The keyword, and its words, that gives servers a part of their weight (``""``: none does)."""
+    if block.slow_start:
+        return "slow_start", "slow_start"
+    if block.check is CheckKind.AGENT:
+        return "check", "check = agent"
+    if block.load_monitor in MONITORS:
+        return "load_monitor", f"load_monitor = {block.load_monitor}"
+    return "", ""

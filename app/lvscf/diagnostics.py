@@ -106,7 +106,11 @@ CODES: dict[str, tuple[Severity, str]] = {
     "program-without-expect": (W, "send_program without expect: only the program's exit status counts."),
     "check-incomplete": (E, "The kind of check needs a keyword that the block does not have."),
     "check-keyword-unused": (W, "A keyword that the kind of check does not use."),
-    "weight-without-parts": (W, "A check or slow_start that gives a part of the weight, where every real server's weight is 1."),
+    "weight-without-parts": (
+        W,
+        "A check, slow_start or load_monitor that gives a part of the weight, where every real server's weight is 1.",
+    ),
+    "load-without-weights": (W, "load_monitor with a scheduler to which weights are no shares."),
     "expect-is-the-body": (W, "An HTTP check whose expect is about the status line, and it is compared with the body."),
     "plain-check-on-tls-port": (W, "A check in clear text on port 443, where servers speak TLS."),
     "reentry-below-timeout": (W, "reentry is shorter than timeout: a server comes back after one good check."),

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.lvscf.check_rules import Finding
+from app.lvscf.check_rules import MONITORS, Finding
 from app.lvscf.mark_ports import BadPortsError, PortRange, read_ports
 from app.lvscf.model import NO_ADDRESS, Forwarding, Protocol, RealServer, Scheduler, VirtualServer
 
 FLAGGED = (Scheduler.SH, Scheduler.MH)
 """The schedulers that have flags."""
+WEIGHTLESS = (Scheduler.RR, Scheduler.LC, Scheduler.DH)
+RANKED = (Scheduler.FO, Scheduler.OVF)
+"""Schedulers that go by the highest weight, and by how many connections a weight allows."""
 
 
 def virtual_findings(virtual: VirtualServer, network: Forwarding) -> Iterator[Finding]:
@@ -22,6 +25,7 @@ def virtual_findings(virtual: VirtualServer, network: Forwarding) -> Iterator[Fi
     yield from _quorum(virtual)
     yield from _sorry(virtual, network)
     yield from _marks(virtual)
+    yield from _load(virtual)
 
 
 def server_findings(server: RealServer) -> Iterator[Finding]:
@@ -64,6 +68,18 @@ def _scheduling(virtual: VirtualServer) -> Iterator[Finding]:
         if virtual.scheduler not in FLAGGED or scheduler not in {"flag", virtual.scheduler}:
             text = f"{flag} means nothing to scheduler {virtual.scheduler}"
             yield Finding("flag-of-other-scheduler", "scheduler_flags", text)
+
+
+def _load(virtual: VirtualServer) -> Iterator[Finding]:
+    """A load that is read for a scheduler that makes nothing of weights, or something else."""
+    if virtual.load_monitor not in MONITORS:
+        return
+    if virtual.scheduler in WEIGHTLESS:
+        text = f"scheduler {virtual.scheduler} looks at no weights, so that the load changes nothing; wlc and wrr do"
+        yield Finding("load-without-weights", "load_monitor", text)
+    elif virtual.scheduler in RANKED:
+        text = f"to scheduler {virtual.scheduler} a weight is no share: a busy server's smaller weight sends all its clients elsewhere"
+        yield Finding("load-without-weights", "load_monitor", text)
 
 
 def _quorum(virtual: VirtualServer) -> Iterator[Finding]:

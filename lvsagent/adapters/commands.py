@@ -33,12 +33,16 @@ class _Output:
         self._ours, self.theirs = os.pipe()
         os.set_blocking(self._ours, False)
         self._kept = bytearray()
+        self.beyond = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._ours, self._take)
 
     def _take(self) -> None:
         with contextlib.suppress(BlockingIOError):
             part = os.read(self._ours, 65536)
-            self._kept += part[: self._limit_bytes - len(self._kept)]
+            room = self._limit_bytes - len(self._kept)
+            self._kept += part[:room]
+            if len(part) > room:
+                self.beyond.set()
             if not part:
                 asyncio.get_running_loop().remove_reader(self._ours)
 
@@ -50,8 +54,13 @@ class _Output:
         return self._kept.decode(errors="replace").strip()
 
 
-async def run_command(argv: Sequence[str], limit_s: float, *, said: str = "", limit_bytes: int = OUTPUT_LIMIT_BYTES) -> CommandResult:
-    """Run ``argv``, which reads ``said``; never raises for anything the program does.  Its whole process group is gone afterwards."""
+async def run_command(
+    argv: Sequence[str], limit_s: float, *, said: str = "", limit_bytes: int = OUTPUT_LIMIT_BYTES, patient: bool = True
+) -> CommandResult:
+    """Run ``argv``, which reads ``said``; never raises for anything the program does.  Its whole process group is gone afterwards.
+
+    Not ``patient``: it is ended as soon as it says more than ``limit_bytes``.
+    """
     output = _Output(limit_bytes)
     try:
         running = await asyncio.create_subprocess_exec(
@@ -72,8 +81,10 @@ async def run_command(argv: Sequence[str], limit_s: float, *, said: str = "", li
         async with asyncio.timeout(limit_s):
             if running.stdin:
                 await _say(running.stdin, said)
-            status = await running.wait()
+            status = await (running.wait() if patient else _ended_or_beyond(running, output))
         words = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+    except _BeyondError:
+        status, words = -1, f"killed after {limit_bytes} bytes of output"
     except TimeoutError:
         status, words = -1, f"killed after {limit_s:g} s"
     finally:
@@ -82,6 +93,22 @@ async def run_command(argv: Sequence[str], limit_s: float, *, said: str = "", li
         await running.wait()
         text = output.close()
     return CommandResult(ok=status == 0, words=words, output=text)
+
+
+class _BeyondError(Exception):
+    """It says more than it may."""
+
+
+async def _ended_or_beyond(running: asyncio.subprocess.Process, output: _Output) -> int:
+    ended, beyond = asyncio.ensure_future(running.wait()), asyncio.ensure_future(output.beyond.wait())
+    try:
+        await asyncio.wait([ended, beyond], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        beyond.cancel()
+        ended.cancel()
+    if not ended.done() or ended.cancelled():
+        raise _BeyondError
+    return ended.result()
 
 
 async def _say(stdin: asyncio.StreamWriter, said: str) -> None:

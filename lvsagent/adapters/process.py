@@ -24,6 +24,7 @@ CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -90,13 +91,15 @@ def keep_only(capabilities: Iterable[int], *, groups: Sequence[int] = ()) -> Non
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def become(user: User) -> None:
-    """Become ``user``, with no other group and no capability, for good."""
-    _drop_bounding(frozenset())
+def become(user: User, *, keep: Iterable[int] = ()) -> None:
+    """Become ``user``, with no other group and no capability but those to ``keep``, for good."""
+    kept = frozenset(keep)
+    _drop_bounding(kept)
     os.setgroups([])
+    _prctl(_PR_SET_KEEPCAPS, int(bool(kept)))  # the kernel takes it back with the next exec
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
-    _set_capabilities(frozenset())
+    _set_capabilities(kept)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if os.getresuid() != (user.uid,) * 3 or os.getresgid() != (user.gid,) * 3:
         raise AdapterError(f'could not become user "{user.name}"')

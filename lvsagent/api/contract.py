@@ -15,6 +15,8 @@ from lvsagent.wire import (
     Checks,
     ConflictInfo,
     DiagnosticInfo,
+    DoctorReport,
+    DoctorRequest,
     Events,
     Explanation,
     FailoverRequest,
@@ -111,6 +113,10 @@ class Service(Protocol):
     async def release(self, request: ReleaseRequest) -> Released: ...
 
     async def trial(self, request: TrialRequest) -> TrialReport: ...
+
+    async def examine(self, request: DoctorRequest) -> DoctorReport: ...
+
+    def doctor_report(self, virtual: str) -> DoctorReport: ...
 
     def announce(self) -> None: ...
 

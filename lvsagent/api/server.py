@@ -20,6 +20,7 @@ from aiohttp import web
 from lvsagent.api.callers import PEER_ROUTE, may_call
 from lvsagent.api.config_routes import ConfigRoutes
 from lvsagent.api.contract import Refused, Service
+from lvsagent.api.doctor_routes import doctor_routes
 from lvsagent.api.order_routes import OrderRoutes
 from lvsagent.api.refusals import LARGEST_BODY_BYTES, problem, refusal
 from lvsagent.api.requests import caller_of_request, route_of
@@ -125,6 +126,7 @@ class ApiServer:
             *StateRoutes(service).routes(),
             *OrderRoutes(service).routes(),
             *sync_routes(service),
+            *doctor_routes(service),
         ]
 
 

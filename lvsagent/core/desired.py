@@ -6,20 +6,23 @@ what the data plane has, so that a change of health costs as much as the one vir
 The rules of ``decide``: a server that is up has its weight; one that is down has weight 0 with ``quiesce_server`` and is left out
 without; one whose health is not yet known keeps what the data plane has, so that nothing flaps when the agent comes back.  What an
 operator has decided goes before: a drained server has weight 0 while it is healthy, one that was cut is out, one that is forced is up or
-down whatever its check says, and another weight takes the place of lvs.cf's.  The sorry server is in when fewer servers than the quorum
-take new connections (Piranha's quorum is one); those that are left then get none, and keep the connections that they have.  Whether a
-quorum is lost is read from the table: the sorry server is in it.
+down whatever its check says, and another weight takes the place of lvs.cf's and of what its host's load makes of that.  The sorry server is
+in when fewer servers than the quorum take new connections (Piranha's quorum is one); those that are left then get none, and keep the
+connections that they have.  Whether a quorum is lost is read from the table: the sorry server is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from lvsagent.core.overrides import NO_ORDERS, Action, Override, Phase
+from lvsagent.core.overrides import Action, Override, Phase
 from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.table import Entry, Server, ServerKey, ServiceKey, Table
-from lvsagent.core.weights import WHOLE, Sides, part_of
+from lvsagent.core.weights import Sides, part_of
+
+NO_SIDES = Sides()
+"""Of servers of which nothing is known but whether they are up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,13 @@ def sorry_is_in(pool: Pool, have: Entry | None) -> bool:
 
 def _members(pool: Pool, health: Mapping[str, bool], present: Mapping[ServerKey, Server]) -> tuple[dict[ServerKey, Server], Standing]:
     """The real servers that are in, as if there were no quorum."""
-    share = health.share if isinstance(health, Sides) else _whole
-    orders = health.orders if isinstance(health, Sides) else NO_ORDERS
+    sides = health if isinstance(health, Sides) else NO_SIDES
     servers: dict[ServerKey, Server] = {}
     out: set[ServerKey] = set()
     waiting = 0
     for member in pool.members:
-        now, order = present.get(member.key), orders.of(member.check, member.key.address)
-        weight, up = _ordered(member, order, health.get(member.check) if member.checked else True, share)
+        now, order = present.get(member.key), sides.orders.of(member.check, member.key.address)
+        weight, up = _ordered(member, order, health.get(member.check) if member.checked else True, sides)
         if order is not None and (order.phase is Phase.CUT or (order.action is Action.DOWN and not pool.quiesce)):
             out.add(member.key)
         elif up:
@@ -85,9 +87,9 @@ def _weighing(server: Server, weight: int) -> Server:
     return server if server.weight == weight else replace(server, weight=weight)
 
 
-def _ordered(member: Member, order: Override | None, up: bool | None, share: Callable[[str], float]) -> tuple[int, bool | None]:
+def _ordered(member: Member, order: Override | None, up: bool | None, sides: Sides) -> tuple[int, bool | None]:
     """A real server's weight while it is in, and whether it is, with what an operator has decided about it."""
-    weight = member.server.weight
+    weight, share = member.server.weight, sides.share(member.check)
     match order.action if order is not None else Action.AUTO:
         case Action.UP:
             return weight, True
@@ -96,12 +98,10 @@ def _ordered(member: Member, order: Override | None, up: bool | None, share: Cal
         case Action.DRAIN:
             return 0, up
         case Action.WEIGHT if order is not None:
-            weight = order.weight
-    return part_of(weight, share(member.check)), up
-
-
-def _whole(_check: str) -> float:
-    return WHOLE
+            return part_of(order.weight, share), up
+    if member.load:
+        share *= sides.load_share(member.check, member.load)
+    return part_of(weight, share), up
 
 
 def decide_all(expansion: Expansion, health: Mapping[str, bool], have: Table) -> dict[ServiceKey, Entry]:

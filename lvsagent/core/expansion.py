@@ -25,6 +25,7 @@ from lvsagent.core.check_plan import check_spec, unchecked
 from lvsagent.core.check_spec import CheckSpec, Method
 from lvsagent.core.clean_text import clean
 from lvsagent.core.hosts import family, host_prefix, prefix
+from lvsagent.core.load_plan import LoadSpec, load_spec
 from lvsagent.core.marks import MarkRule, marks_of
 from lvsagent.core.pools import FOS_KEY, Expansion, Member, Pool, Problem
 from lvsagent.core.quorum import Quorum
@@ -77,6 +78,7 @@ class _Reading:
         self._problems: list[Problem] = []
         self._resolved = True
         self._marks: list[MarkRule] = []
+        self._loads: dict[str, LoadSpec] = {}
 
     def expansion(self) -> Expansion:
         settings = self._config.globals
@@ -102,6 +104,7 @@ class _Reading:
             problems=tuple(self._problems),
             resolved=self._resolved,
             marks=tuple(sorted(set(self._marks))),
+            loads=tuple(self._loads.values()),
         )
 
     def _virtual(self, place: int, virtual: VirtualServer) -> None:
@@ -206,7 +209,14 @@ class _Reading:
             self._checks.append(spec)
         forwarding = self._forwarding(server)
         entry = Server(max(server.weight, 0), forwarding, max(server.upper_threshold, 0), max(server.lower_threshold, 0))
-        return Member(server.name, index, spec.key, key, entry, spec.method is not Method.NONE)
+        return Member(server.name, index, spec.key, key, entry, spec.method is not Method.NONE, self._load(virtual, server, key))
+
+    def _load(self, virtual: VirtualServer, server: RealServer, key: ServerKey) -> str:
+        spec = load_spec(virtual.load_monitor, address=key.address, written=server.address, name=clean(server.name))
+        if spec is None:
+            return ""
+        self._loads[spec.key] = spec
+        return spec.key
 
     def _check_key(self, virtual: VirtualServer, server: RealServer) -> str:
         key = wanted = f"{clean(virtual.name)}/{clean(server.name)}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from lvsagent.core.addresses import Address
 from lvsagent.core.check_spec import CheckSpec
+from lvsagent.core.load_plan import LoadSpec
 from lvsagent.core.marks import MarkRule
 from lvsagent.core.quorum import ONE, Quorum
 from lvsagent.core.table import Server, ServerKey, Service, ServiceKey, Timeouts
@@ -33,7 +34,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An enabled real server.  ``place`` is its index in the virtual server; not ``checked``: nothing can be, it counts as up."""
+    """An enabled real server.  ``place`` is its index in the virtual server; not ``checked``: nothing can be, it counts as up.
+
+    ``load`` is the key of its host's load (``""``: load_monitor asks for none).
+    """
 
     name: str
     place: int
@@ -41,6 +45,7 @@ class Member:
     key: ServerKey
     server: Server
     checked: bool
+    load: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +82,4 @@ class Expansion:
     problems: tuple[Problem, ...] = ()
     resolved: bool = True
     marks: tuple[MarkRule, ...] = ()
+    loads: tuple[LoadSpec, ...] = ()

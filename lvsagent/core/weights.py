@@ -1,14 +1,15 @@
 """Which side each real server is on, and how much of its weight it has.
 
-Pure; time is an argument.  Two things take a part of the weight away for a while: the server's own agent (``75%``, ``drain``) and slow
-start, which gives a server that came back its weight little by little.
+Pure; time is an argument.  Three things take a part of the weight away for a while: the server's own agent (``75%``, ``drain``), slow
+start, which gives a server that came back its weight little by little, and the load of its host (``load_monitor``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from lvsagent.core.load_share import LoadShare, part
 from lvsagent.core.overrides import NO_ORDERS, Orders
 
 WHOLE = 1.0
@@ -30,7 +31,8 @@ class Sides(dict[str, bool]):
     """Up or down by check key, absent when not known.
 
     ``moved`` collects the checks whose share has changed since somebody last emptied it.  ``orders`` is what operators have decided.
-    ``unkept``: a slow start has begun or ended since somebody last wrote down which there are.
+    ``unkept``: a slow start has begun or ended since somebody last wrote down which there are.  ``loads``: what load_monitor has made of
+    the weights, by check key.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,7 @@ class Sides(dict[str, bool]):
         self.orders: Orders = NO_ORDERS
         self.moved: set[str] = set()
         self.unkept = False
+        self.loads: Mapping[str, LoadShare] = {}
         self._wanted: dict[str, float] = {}
         self._ramps: dict[str, _Ramp] = {}
 
@@ -48,14 +51,22 @@ class Sides(dict[str, bool]):
         ramp = self._ramps.get(key)
         return self._wanted.get(key, WHOLE) * (WHOLE if ramp is None else ramp.share)
 
+    def load_share(self, key: str, load: str) -> float:
+        """The part of its weight that the load of its host leaves it; ``load`` is the key of that load."""
+        return part(self.loads, key, load)
+
     def words(self, key: str) -> str:
         """Why it is not the whole weight (``""``: it is)."""
         reasons = []
         if key in self._wanted:
             reasons.append("its agent wants no new connections" if not self._wanted[key] else f"its agent wants {self._wanted[key]:.0%}")
-        if key in self._ramps:
-            reasons.append(f"slow start, {self._ramps[key].share:.0%} so far")
+        if climbing := self.slow_words(key):
+            reasons.append(climbing)
         return " and ".join(reasons)
+
+    def slow_words(self, key: str) -> str:
+        """How far its slow start has come (``""``: there is none)."""
+        return f"slow start, {self._ramps[key].share:.0%} so far" if key in self._ramps else ""
 
     def want(self, key: str, percent: int) -> None:
         """The server's agent asks for this much of its weight."""
@@ -110,7 +121,7 @@ class Sides(dict[str, bool]):
     def part(self, keys: Iterable[str]) -> Sides:
         """What is known of these checks, for somebody who asks what would be."""
         found = Sides()
-        found.orders = self.orders
+        found.orders, found.loads = self.orders, self.loads
         for key in keys:
             found[key] = self[key]
             if key in self._wanted:

@@ -28,6 +28,7 @@ def alerts(director: Director) -> Iterator[Alert]:
         yield Alert(severity=problem.severity, code=problem.code, message=problem.message, subject=subject)
     yield from director.overrides.alerts()
     yield from check_alerts(director.book.notable())
+    yield from director.loads.alerts()
     for name, words in director.quorums.lost():
         yield Alert(severity="warning", code="quorum", message=f"{name}: {words}", subject=name)
     if director.marks.reason:

@@ -29,6 +29,7 @@ from lvsagent.lvsd.guard import GuardKeeper
 from lvsagent.lvsd.health_book import Change, HealthBook
 from lvsagent.lvsd.history import History
 from lvsagent.lvsd.keeper import Outcome, TableKeeper
+from lvsagent.lvsd.load_book import LoadBook
 from lvsagent.lvsd.lvs_cf import LvsCf, OnDisk
 from lvsagent.lvsd.marks import MarkKeeper
 from lvsagent.lvsd.names import Names, is_local
@@ -73,6 +74,7 @@ class Director:
         self.history = History(store, self.events, clock, self.node)
         self.both = SyncHome(self)
         self.book = HealthBook(settings.runtime_dir / "health.json")
+        self.loads = LoadBook(settings.runtime_dir / "loads.json", self.book.sides, clock, self.events.add)
         self.keeper = TableKeeper(plane, self.book.sides, settings.runtime_dir / "owned.json")
         self.gate = TrafficGate(plane if isinstance(plane, Switched) else None, self.keeper.touch)
         self.quorums = QuorumWatch()
@@ -83,6 +85,7 @@ class Director:
         self.supervisor = Supervisor(settings)
         self.pulse = Pulse(settings, self._pulse_said)
         self.nanny = Nannies(settings, clock, self.events, self.book, self._nanny_said)
+        self.nanny.on_loads = self.loads.report
         self.pair = OneOfTwo(settings, self.events, self.book, self.gate, self.pulse, self.nanny)
         self.pulse.on_state = self._pulse_spoke
         self.pairing = PairingDesk(settings, clock, self.events, lambda: addresses_of(self.identity, self.running.config.globals))
@@ -115,6 +118,7 @@ class Director:
         """One round: has anybody edited lvs.cf, is the table still right, what has it counted."""
         await self.lvs_cf.follow()
         self.both.look()
+        self.loads.look()
         self._note(await self.keeper.reconcile())
         await self.overrides.look()
         await self.marks.look(self.clock.now())
@@ -124,6 +128,7 @@ class Director:
         if self.traffic.due(now):
             self.traffic.sample(self.keeper.have, now)
         self.book.save()
+        self.loads.save()
         await self.nanny.remember(self.lvs_cf.in_file_thread)
 
     async def settle(self) -> None:
@@ -156,8 +161,10 @@ class Director:
             await self.marks.withdraw()
             await self.keeper.withdraw()
             self.book.discard()
+            self.loads.discard()
         else:
             self.book.save()
+            self.loads.save()
         await self.nanny.remember(self.lvs_cf.in_file_thread)
         await self.keeper.close()
         await self.lvs_cf.close()
@@ -207,6 +214,7 @@ class Director:
         self.identity = self._whoami()
         self.pairing.follow(addresses_of({PRIMARY: BACKUP, BACKUP: PRIMARY}.get(self.identity, ""), configuration.config.globals))
         self.book.configure(expansion.checks)
+        self.loads.configure(expansion)
         self.pair.configure(configuration, self.identity)
         self.sync.redundant = redundancy_wanted(configuration.config.globals)
         self.way.use(configuration)

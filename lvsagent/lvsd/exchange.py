@@ -326,7 +326,7 @@ class Exchange:
                     return RefusedThere(reason=f"the text has more than {LARGEST_TEXT_BYTES // 1024 // 1024} MiB")
                 return await self._home.plan(text)
             case LetGo(key=key, actor=actor):
-                return LetGone(keys=self._home.let_go(key, actor))
+                return LetGone(keys=[one[:LONGEST_WORD] for one in self._home.let_go(key, actor)])
 
     async def _pushed(self, push: Push) -> Answer:
         self.theirs = push.standing

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from lvsagent.api.contract import Unavailable
 from lvsagent.core.check_spec import CheckSpec
 from lvsagent.core.known import Known
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.core.spread import nanny_of
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import HealthBook
@@ -26,13 +27,17 @@ from lvsagent.wire import Alert, CheckInfo, CheckResult
 
 
 class Nannies:
-    """Every nanny of this director.  ``on_report`` hears what they say, the brake's decision included."""
+    """Every nanny of this director.
+
+    ``on_report`` hears what they say, the brake's decision included; ``on_loads`` what loads they have read.
+    """
 
     def __init__(
         self, settings: AgentSettings, clock: Clock, events: EventLog, book: HealthBook, on_report: Callable[[list[CheckInfo]], None]
     ) -> None:
         self._book = book
         self._on_report = on_report
+        self.on_loads: Callable[[list[LoadReading]], None] = lambda _readings: None
         self._brake = MassFailure(book, clock, events)
         self.memory = HealthMemory(settings.state_dir / "hold-downs.json", clock)
         self._checks: Sequence[CheckSpec] | None = None
@@ -66,6 +71,14 @@ class Nannies:
         for place, nanny in enumerate(self._all):
             if first or off or before[place] != self._shares[place]:
                 nanny.configure()
+
+    def read_loads(self, specs: Sequence[LoadSpec]) -> None:
+        """Say whose load is wanted, now and at every new connection; what one run of a program tells is one nanny's."""
+        shares: list[list[LoadSpec]] = [[] for _ in self._all]
+        for spec in specs:
+            shares[nanny_of(spec.job, len(self._all))].append(spec)
+        for nanny, share in zip(self._all, shares, strict=True):
+            nanny.read_loads(share)
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
         """Run these checks once, by those nannies that are there.  Raises Unavailable when none answers."""
@@ -104,7 +117,7 @@ class Nannies:
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
     def _nanny(self, settings: AgentSettings, place: int, name: str) -> Nanny:
-        return Nanny(settings.nanny_socket(name), name, self._heard, lambda: self._configuration(place))
+        return Nanny(settings.nanny_socket(name), name, self._heard, self._heard_loads, lambda: self._configuration(place))
 
     def _configuration(self, place: int) -> NannyConfigure | None:
         if self._checks is None:
@@ -127,6 +140,9 @@ class Nannies:
             if keep:
                 nanny.channel.send(NannyKeep(keys=share, for_s=self._brake.left_s() or 0.0))
         self._on_report(infos)
+
+    def _heard_loads(self, readings: list[LoadReading]) -> None:
+        self.on_loads(readings)
 
     def _by_nanny(self, keys: Iterable[str]) -> list[list[str]]:
         shares: list[list[str]] = [[] for _ in self._all]

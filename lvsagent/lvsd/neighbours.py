@@ -16,6 +16,7 @@ import msgspec
 from lvsagent.api.contract import Unavailable
 from lvsagent.channel import ChannelClient
 from lvsagent.core.check_spec import CheckSpec
+from lvsagent.core.load_plan import LoadReading, LoadSpec
 from lvsagent.messages import (
     FromNanny,
     FromPulse,
@@ -23,6 +24,8 @@ from lvsagent.messages import (
     NannyConfigure,
     NannyExplain,
     NannyExplained,
+    NannyLoads,
+    NannyReadLoads,
     NannyReport,
     NannyTrial,
     NannyTrialDone,
@@ -120,26 +123,39 @@ class Pulse:
 
 
 class Nanny:
-    """One nanny: told its checks, heard about their results; runs trials.
+    """One nanny: told its checks and whose load to read, heard about what comes of them; runs trials.
 
     ``configuration`` is asked, at every new connection, what it is to be told (None: nothing yet).
     """
 
     def __init__(
-        self, path: Path, name: str, on_report: Callable[[NannyReport], None], configuration: Callable[[], NannyConfigure | None]
+        self,
+        path: Path,
+        name: str,
+        on_report: Callable[[NannyReport], None],
+        on_loads: Callable[[list[LoadReading]], None],
+        configuration: Callable[[], NannyConfigure | None],
     ) -> None:
         self.name = name
         self._on_report = on_report
+        self._on_loads = on_loads
         self._configuration = configuration
+        self._loads: list[LoadSpec] | None = None
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._ids = itertools.count(1)
-        self.channel = ChannelClient(path, decode=FromNanny, on_message=self._heard, on_connect=self.configure, on_disconnect=self._lost)
+        self.channel = ChannelClient(path, decode=FromNanny, on_message=self._heard, on_connect=self._connected, on_disconnect=self._lost)
 
     def configure(self) -> None:
         """Say which checks are wanted of it, and how it stands with the brake."""
         message = self._configuration()
         if message is not None:
             self.channel.send(message)
+
+    def read_loads(self, specs: Sequence[LoadSpec]) -> None:
+        """Say whose load is wanted of it, now and at every new connection."""
+        if list(specs) != self._loads:
+            self._loads = list(specs)
+            self.channel.send(NannyReadLoads(specs=self._loads))
 
     async def trial(self, checks: Sequence[CheckSpec]) -> list[TrialOutcome]:
         """Run these checks once.  Raises Unavailable when nanny is not there, goes, or does not answer."""
@@ -166,9 +182,17 @@ class Nanny:
         finally:
             del self._asked[number]
 
-    def _heard(self, message: NannyReport | Answer) -> None:
+    def _connected(self) -> None:
+        self.configure()
+        if self._loads is not None:
+            self.channel.send(NannyReadLoads(specs=self._loads))
+
+    def _heard(self, message: NannyReport | NannyLoads | Answer) -> None:
         if isinstance(message, NannyReport):
             self._on_report(message)
+            return
+        if isinstance(message, NannyLoads):
+            self._on_loads(message.readings)
             return
         answer = self._asked.get(message.id)
         if answer is not None and not answer.done():

@@ -81,8 +81,10 @@ class OneOfTwo:
         checks = self._running.expansion.checks
         if role == STANDBY and not self._settings.standby_checks:
             self._nanny.configure(())
+            self._nanny.read_loads(())
             self._book.assume_up()
         else:
+            self._nanny.read_loads(self._running.expansion.loads)
             self._nanny.configure(checks, float(max(self._running.config.globals.mass_failure_hold, 0)))
 
     def watch_services(self, now: float) -> None:

@@ -228,7 +228,7 @@ class OverrideKeeper:
         if made.action in {Action.AUTO, Action.UP}:
             return
         director = self._director
-        for key, pool in {pool.key: pool for pool, member in _members(self._director.running) if made.target in _targets(member)}.items():
+        for key, pool in {pool.key: pool for pool, member in _members(director.running) if made.target in _targets(member)}.items():
             up = standing(pool, director.book.sides, director.keeper.have.get(key)).up
             if words := director.quorums.short(key) or ("" if up else NOBODY):
                 yield f"{clean(pool.name)}: {words}"

@@ -10,7 +10,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 
-from lvsagent.adapters import lifeline
+from lvsagent.adapters import doctor_room, lifeline
 from lvsagent.adapters.clock import SystemClock
 from lvsagent.adapters.file_watch import FileWatch
 from lvsagent.api.server import ApiServer
@@ -54,7 +54,8 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
     _listen_to_signals(ending, reread)
     director = Director(settings, plane, clock)
     await director.start()
-    api = ApiServer(LvsdService(director), settings.agent_socket, settings.socket_group, settings.sync_user)
+    service = LvsdService(director, doctor_room.prepared())
+    api = ApiServer(service, settings.agent_socket, settings.socket_group, settings.sync_user)
     await api.start()
     lifeline.keep_beating()
     watch = FileWatch(settings.lvs_cf, written.set)
@@ -85,6 +86,7 @@ async def run(settings: AgentSettings, plane: Ipvs, clock: Clock) -> int:
             await asyncio.gather(*tasks, return_exceptions=True)
             watch.close()
             await api.stop()
+            await service.close()
     await director.stop(planned=planned)
     return 0
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from lvsagent.adapters.doctor_room import DoctorRoom
 from lvsagent.api.contract import NotFound, Question, Unavailable, Write
 from lvsagent.core.ipvsadm_text import listing
 from lvsagent.core.ipvsadm_text import rules as as_rules
 from lvsagent.core.table import Table
 from lvsagent.lvsd.director import Director
+from lvsagent.lvsd.doctor import Doctor
 from lvsagent.lvsd.rehearsals import rehearsal_words
 from lvsagent.lvsd.rehearser import Rehearser
 from lvsagent.lvsd.release import release_on_both
 from lvsagent.lvsd.snapshot import Snapshot
 from lvsagent.lvsd.trial import run_trial
-from lvsagent.ports import ConfigFile
+from lvsagent.ports import ConfigFile, Examiner
 from lvsagent.wire import (
     Checks,
     ConflictInfo,
+    DoctorReport,
+    DoctorRequest,
     Events,
     Explanation,
     FailoverRequest,
@@ -46,8 +50,10 @@ OLDEST_TABLE_S = 0.5
 class LvsdService:
     """Each method is one route of the API."""
 
-    def __init__(self, director: Director) -> None:
+    def __init__(self, director: Director, examiner: Examiner | None = None) -> None:
+        """``examiner``: without one nobody can look at real servers."""
         self._director = director
+        self._doctor = Doctor(director, examiner or DoctorRoom(None))
         self._snapshot = Snapshot(director)
         self._rehearser = Rehearser(director)
         self._printed: Table = {}
@@ -116,7 +122,8 @@ class LvsdService:
         info = self._director.book.info(key)
         if info is None:
             raise NotFound(f"there is no check {key}")
-        return Explanation(check=info, results=await self._director.nanny.explain(key))
+        climbing, load = self._director.book.sides.slow_words(key), self._director.loads.info_of(key)
+        return Explanation(check=info, results=await self._director.nanny.explain(key), slow_start=climbing, load=load)
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Let go of servers that are held down, or kept by the brake."""
@@ -125,6 +132,14 @@ class LvsdService:
     async def trial(self, request: TrialRequest) -> TrialReport:
         """TEST NOW."""
         return await run_trial(self._director, request)
+
+    async def examine(self, request: DoctorRequest) -> DoctorReport:
+        """DOCTOR: begin to look at real servers."""
+        return await self._doctor.begin(request)
+
+    def doctor_report(self, virtual: str) -> DoctorReport:
+        """What was found."""
+        return self._doctor.report(virtual)
 
     def announce(self) -> None:
         """Gratuitous ARP, again."""
@@ -170,6 +185,10 @@ class LvsdService:
     def rehearse(self, request: RehearsalRequest) -> None:
         """REHEARSE: begin to measure a failover here."""
         self._rehearser.begin(request)
+
+    async def close(self) -> None:
+        """End what runs beside the requests."""
+        await self._doctor.close()
 
     async def table(self, *, rules: bool) -> str:
         """The table as ipvsadm prints it, at most a moment old; made once for everyone who asks meanwhile."""

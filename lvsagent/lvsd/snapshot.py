@@ -262,7 +262,9 @@ class Snapshot:
             reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
             state = shown_state(order, state)
         share = director.book.sides.words(member.check) if order is None or order.action == "weight" else ""  # the others know no parts
-        reason = "; ".join(filter(None, (reason, share, info.warning if info else "")))
+        load = director.loads.info(member)
+        lessened = load.words if load is not None and load.share_percent < 100 else ""
+        reason = "; ".join(filter(None, (reason, share, lessened, info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),
             address=member.key.address,
@@ -276,6 +278,7 @@ class Snapshot:
             counters=director.traffic.server(pool.key, member.key),
             held=held(info, director.clock.wall()) if info else None,
             order=order,
+            load=load,
         )
 
     # --- the whole -----------------------------------------------------------------------------------------------------------

@@ -11,12 +11,16 @@ import os
 import resource
 import signal
 
+import msgspec
+
 from lvsagent import channel
 from lvsagent.adapters import lifeline
 from lvsagent.adapters.checks import PROGRAMS_AT_ONCE, Checks
 from lvsagent.adapters.clock import SystemClock
+from lvsagent.adapters.load_programs import LoadPrograms
 from lvsagent.core.spread import NANNY, share_of
-from lvsagent.messages import ToNanny
+from lvsagent.messages import NannyReadLoads, ToNanny
+from lvsagent.nanny.load_rounds import AT_ONCE, LoadRounds
 from lvsagent.nanny.warden import Warden
 from lvsagent.settings import AgentSettings
 
@@ -36,10 +40,17 @@ async def _run(settings: AgentSettings, name: str) -> None:
     ending = _signalled()
     checks = Checks(settings.program_dirs, own_programs=_own_programs(settings), programs=share_of(PROGRAMS_AT_ONCE, settings.nannies))
     listeners: list[channel.ChannelServer] = []
+    clock = SystemClock()
+
+    def say(message: msgspec.Struct) -> None:
+        for listener in listeners:
+            listener.broadcast(message)
+
+    loads = LoadRounds(LoadPrograms(settings.load_dir), clock, say, at_once=share_of(AT_ONCE, settings.nannies))
     warden = Warden(
         checks,
-        SystemClock(),
-        lambda message: [listener.broadcast(message) for listener in listeners],
+        clock,
+        say,
         max_running=max(1, min(share_of(MAX_RUNNING, settings.nannies), raise_file_limit() - KEPT_FILES)),
         nannies=settings.nannies,
     )
@@ -47,16 +58,22 @@ async def _run(settings: AgentSettings, name: str) -> None:
     def welcome(connection: channel.Connection) -> None:
         for message in warden.reports():
             connection.send(message)
+        connection.send(loads.reports())
 
-    server = await channel.serve(
-        settings.nanny_socket(name), decode=ToNanny, on_connect=welcome, on_message=lambda _connection, message: warden.handle(message)
-    )
+    def told(_connection: channel.Connection, message: ToNanny) -> None:
+        if isinstance(message, NannyReadLoads):
+            loads.configure(message.specs)
+        else:
+            warden.handle(message)
+
+    server = await channel.serve(settings.nanny_socket(name), decode=ToNanny, on_connect=welcome, on_message=told)
     listeners.append(server)
     gc.freeze()  # what is here now stays: the collector need not look at it again
     lifeline.keep_beating()
     await ending
     server.close()
     await warden.close()
+    await loads.close()
     checks.close()
 
 

@@ -40,7 +40,7 @@ from lvsagent.messages import (
     NannyReport,
     NannyTrial,
     NannyTrialDone,
-    ToNanny,
+    ToWarden,
     TrialOutcome,
 )
 from lvsagent.ports import Checker, Clock, QuickChecker
@@ -77,7 +77,7 @@ class Warden:
         self._report: asyncio.Handle | None = None
         self._report_at_once = False
 
-    def handle(self, message: ToNanny) -> None:
+    def handle(self, message: ToWarden) -> None:
         """What lvsd says."""
         if isinstance(message, NannyRelease):
             self._step(Release(tuple(message.keys), message.brake))

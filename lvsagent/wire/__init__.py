@@ -25,6 +25,10 @@ from lvsagent.wire.directors import FailoverRequest as FailoverRequest
 from lvsagent.wire.directors import HeartbeatLinkInfo as HeartbeatLinkInfo
 from lvsagent.wire.directors import PeerInfo as PeerInfo
 from lvsagent.wire.directors import RoleInfo as RoleInfo
+from lvsagent.wire.doctor import DoctorFinding as DoctorFinding
+from lvsagent.wire.doctor import DoctorReport as DoctorReport
+from lvsagent.wire.doctor import DoctorRequest as DoctorRequest
+from lvsagent.wire.doctor import DoctorResult as DoctorResult
 from lvsagent.wire.explain import CheckResult as CheckResult
 from lvsagent.wire.guard import GuardInfo as GuardInfo
 from lvsagent.wire.guard import GuardRequest as GuardRequest
@@ -34,6 +38,7 @@ from lvsagent.wire.health import Released as Released
 from lvsagent.wire.health import ReleaseRequest as ReleaseRequest
 from lvsagent.wire.history import RevisionInfo as RevisionInfo
 from lvsagent.wire.history import Revisions as Revisions
+from lvsagent.wire.load import LoadInfo as LoadInfo
 from lvsagent.wire.overrides import OverrideInfo as OverrideInfo
 from lvsagent.wire.overrides import OverrideRequest as OverrideRequest
 from lvsagent.wire.overrides import OverridesInfo as OverridesInfo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lvsagent.wire.base import Wire
 from lvsagent.wire.explain import CheckResult
+from lvsagent.wire.load import LoadInfo
 
 
 class CheckInfo(Wire, frozen=True):
@@ -39,10 +40,15 @@ class Checks(Wire, frozen=True):
 
 
 class Explanation(Wire, frozen=True):
-    """A check as it stands and its last results, newest first."""
+    """A check as it stands and its last results, newest first.
+
+    ``slow_start``: how far the server's slow start has come, in words.  ``load``: what load_monitor makes of its weight.
+    """
 
     check: CheckInfo
     results: list[CheckResult]
+    slow_start: str = ""
+    load: LoadInfo | None = None
 
 
 class TrialRequest(Wire, frozen=True):

@@ -162,7 +162,7 @@ class Planned(Wire, frozen=True, tag="planned"):
 class LetGone(Wire, frozen=True, tag="released"):
     """The checks whose servers were held there and are so no longer."""
 
-    keys: list[str]
+    keys: list[Word]
 
 
 Answer = Greeting | Applied | Diverged | InvalidThere | RefusedThere | Sent | Planned | LetGone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lvsagent.wire.base import Wire
 from lvsagent.wire.health import Held
+from lvsagent.wire.load import LoadInfo
 from lvsagent.wire.overrides import OverrideInfo
 
 
@@ -27,6 +28,7 @@ class CountersInfo(Wire, frozen=True):
 class RealServerState(Wire, frozen=True):
     """``state``: up, down, rising, falling, inactive, unknown, failed (the data plane refused); where an operator has decided (``order``):
     draining, drained, cut, forced up, forced down.  ``weight`` is what is in force.
+    ``load``: what load_monitor reads of its host.
     """
 
     name: str
@@ -41,6 +43,7 @@ class RealServerState(Wire, frozen=True):
     counters: CountersInfo = CountersInfo()
     held: Held | None = None
     order: OverrideInfo | None = None
+    load: LoadInfo | None = None
 
 
 class VirtualServerState(Wire, frozen=True):

@@ -14,6 +14,7 @@ from lvsagent.wire import OverrideRequest, PairingRequest, Rehearsal, RehearsalR
 from tests.fakes.agent import TUTORIAL, FakeAgent
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import Lab
+from tests.waiting import until
 
 CHANGED = TUTORIAL.replace("weight = 1", "weight = 2", 1).replace("serial_no = 7", "serial_no = 8")
 
@@ -374,3 +375,24 @@ def test_a_text_that_joins_nothing_is_refused(agent: Agent) -> None:
     with pytest.raises(AgentRefused, match="another one by now"):
         agent.put_config(CHANGED, if_match=before.etag, joins="f" * 64)
     assert agent.config() == before
+
+
+def test_the_doctor_has_nothing_to_say_before_it_was_asked(agent: Agent) -> None:
+    report = agent.doctor("http")
+    assert (report.virtual, report.state, report.results, report.in_step, report.busy) == ("http", "never", [], True, "")
+    assert agent.doctor("nowhere").state == "never"
+    with pytest.raises(AgentRefused, match="there is no virtual server nowhere"):
+        agent.examine("nowhere")
+
+
+def test_the_doctor_looks_at_every_real_server_and_says_when_lvs_cf_has_changed_since(agent: Agent) -> None:
+    begun = agent.examine("http", actor="piranha")
+    assert (begun.state, begun.total, begun.actor) == ("running", 3, "piranha")
+    until(lambda: agent.doctor("http").state == "done")
+    report = agent.doctor("http")
+    assert [(one.server, one.address, one.forwarding, one.findings) for one in report.results] == [
+        (f"number{number}", f"10.11.12.2{number}", "nat", []) for number in (1, 2, 3)
+    ]
+    assert (report.looked, report.failure, report.in_step) == (3, "", True)
+    agent.put_config(CHANGED, if_match=agent.config().etag)
+    assert not agent.doctor("http").in_step

@@ -37,6 +37,7 @@ from lvsagent.wire import (
     DataPlaneState,
     DiagnosticInfo,
     Difference,
+    DoctorReport,
     Event,
     Events,
     Explanation,
@@ -45,6 +46,7 @@ from lvsagent.wire import (
     GuardInfo,
     HeartbeatLinkInfo,
     Held,
+    LoadInfo,
     OverrideRequest,
     OverridesInfo,
     PairingInfo,
@@ -73,6 +75,7 @@ from lvsagent.wire import (
     TrialResult,
     VirtualServerState,
 )
+from tests.fakes.doctor import FakeDoctor
 from tests.fakes.overrides import FakeOverrides
 from tests.fakes.pairing import FakePairing
 from tests.fakes.safety import FakeSafety
@@ -172,7 +175,9 @@ class FakeAgent:
     """What the data plane refuses to do with the next accepted change."""
     trials: list[TrialRequest] = field(default_factory=list)
     results: dict[str, list[CheckResult]] = field(default_factory=dict)
+    slow_starts: dict[str, str] = field(default_factory=dict)
     trial_results: list[TrialResult] | None = None
+    loads: dict[str, LoadInfo] = field(default_factory=dict)
     holds: list[Held] = field(default_factory=list)
     """Servers that are held down or kept in service, until ``release``."""
     release_there: str = ""
@@ -207,6 +212,7 @@ class FakeAgent:
         self._revisions: list[tuple[RevisionInfo, str]] = []
         self.desk = FakePairing(self.wall)
         self.orders = FakeOverrides(self.wall)
+        self.room = FakeDoctor(self.wall)
         self.decided: list[OverrideRequest] = []
         if self.exists:
             self._remember(self.config_now.globals.serial_no, "", "start", "", [])
@@ -526,7 +532,8 @@ class FakeAgent:
         found = next((check for check in self.checks(per_page=1000).checks if check.key == key), None)
         if found is None:
             raise AgentRefused("not_found", f"there is no check {key}")
-        return Explanation(check=found, results=self.results.get(key, []))
+        slow_start, load = self.slow_starts.get(key, ""), self.loads.get(key)
+        return Explanation(check=found, results=self.results.get(key, []), slow_start=slow_start, load=load)
 
     def release(self, key: str = "", *, actor: str = "") -> Released:
         self._reach("release")
@@ -549,6 +556,18 @@ class FakeAgent:
         if found is None:
             raise AgentRefused("not_found", f"there is no virtual server {request.virtual}")
         return TrialReport(results=[self._trial_result(found, server, request) for server in found.servers])
+
+    def doctor(self, virtual: str) -> DoctorReport:
+        self._reach("doctor")
+        return self.room.report(virtual, etag_of(self.text))
+
+    def examine(self, virtual: str, *, actor: str = "") -> DoctorReport:
+        self._reach("examine")
+        if self.userspace:
+            raise AgentRefused(
+                "unavailable", "the demonstration data plane passes connections on by itself: real servers need nothing for it"
+            )
+        return self.room.examine(virtual, actor, self.config_now, etag_of(self.text))
 
     def pairing(self) -> PairingInfo:
         self._reach("pairing")
@@ -743,6 +762,9 @@ class FakeAgent:
         state, reason = self._health.get((one.name, server.name), ("up", "")) if on else ("inactive", "")
         in_force = server.weight if state in {"up", "falling"} else 0 if one.quiesce_server and on else None
         busy = state == "up"
+        load = self.loads.get(f"{one.name}/{server.name}")
+        if load is not None and load.share_percent < 100:
+            in_force, reason = round((in_force or 0) * load.share_percent / 100), "; ".join(filter(None, (reason, load.words)))
         return RealServerState(
             name=server.name,
             address=server.address,
@@ -755,6 +777,7 @@ class FakeAgent:
             since=self.wall() - 120 if on else 0.0,
             counters=self._counters.get((one.name, server.name)) or (_traffic(f"{one.name}/{server.name}") if busy else CountersInfo()),
             held=next((hold for hold in self.holds if hold.key == f"{one.name}/{server.name}"), None),
+            load=load,
         )
 
     def _check(self, one: VirtualServer, server: RealServer) -> CheckInfo:

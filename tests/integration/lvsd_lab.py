@@ -26,6 +26,7 @@ from lvsagent.lvsd.director import Director
 from lvsagent.lvsd.service import LvsdService
 from lvsagent.settings import AgentSettings
 from lvsagent.wire import CheckInfo
+from tests.fakes.examiner import FakeExaminer
 from tests.fakes.ipvs import FakeIpvs
 
 T = TypeVar("T")
@@ -87,6 +88,8 @@ class Lab:
         self._callers = ThreadPoolExecutor(32, "caller")
         self.director: Director
         self.api: ApiServer
+        self.service: LvsdService
+        self.examiner = FakeExaminer()
         self.client = AgentClient(self.settings.agent_socket, actor="tester")
 
     @property
@@ -97,11 +100,13 @@ class Lab:
         files = ConfigFilesOnDisk(self.settings.lvs_cf, self.settings.state_dir, self._files)
         self.director = Director(self.settings, self.plane, SystemClock(), files)
         await self.director.start()
-        self.api = ApiServer(LvsdService(self.director), self.settings.agent_socket, self.settings.socket_group)
+        self.service = LvsdService(self.director, self.examiner)
+        self.api = ApiServer(self.service, self.settings.agent_socket, self.settings.socket_group)
         await self.api.start()
 
     async def stop(self, *, planned: bool = False) -> None:
         await self.api.stop()
+        await self.service.close()
         await self.director.stop(planned=planned)
         self._callers.shutdown()
 

@@ -220,6 +220,8 @@ def test_users_and_folders_can_be_made_from_the_files(tmp_path: Path) -> None:
     inbox = tmp_path / "var/lib/lvssync/inbox"
     assert (inbox.stat().st_mode & 0o777, inbox.stat().st_uid, inbox.parent.stat().st_uid) == (0o700, int(users["lvssync"][2]), 0)
     assert any(line.startswith("lvsweb:") and line.endswith(":lvssync") for line in (tmp_path / "etc/group").read_text().splitlines())
+    checks = tmp_path / "var/lib/lvscheck"  # nanny reads its key and cannot change it
+    assert (checks.stat().st_mode & 0o777, checks.stat().st_uid, checks.stat().st_gid) == (0o750, 0, int(users["lvscheck"][3]))
     state = tmp_path / "var/lib/piranha"
     assert (oct(state.stat().st_mode & 0o777), state.stat().st_uid) == ("0o700", int(users["lvsweb"][2]))
 

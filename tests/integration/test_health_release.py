@@ -10,6 +10,7 @@ import pytest
 
 from lvsagent.client import AgentRefused
 from lvsagent.wire import RealServerState
+from tests import pair as agents
 from tests.integration.lvsd_lab import running
 from tests.integration.sync_lab import Both, Side, both
 from tests.integration.test_lvsctl import Ctl
@@ -88,6 +89,56 @@ def test_servers_that_the_brake_keeps_leave_when_it_is_released() -> None:
         assert done == {"held": [], "kept": ["a/number1", "b/number1"], "there": [], "peer": ""}
         until(lambda: [server(found, one).state for one in (0, 1)] == ["down", "down"], 5)
         assert not any(alert.code == "mass-failure" for alert in found.agent_client.state().alerts)
+
+
+FLAPS = "127.0.0.24"
+FLAPPING = """\
+virtual flapping {
+     active = 1
+     address = 127.0.0.100 lo:1
+     vip_nmask = 255.255.255.255
+     port = 81
+     check = connect
+     check_interval = 0.1
+     check_timeout = 1
+     rise = 1
+     hold_down = 900
+     server one {
+         address = 127.0.0.24
+         port = WEB
+         active = 1
+     }
+}
+"""
+
+
+def test_a_takeover_right_after_a_release_does_not_hold_the_server_down_again() -> None:
+    def real(side: agents.Side) -> RealServerState:
+        return side.client.state(servers=True, virtual="flapping").virtual_servers[0].real_servers[0]
+
+    with agents.running_pair(paired=True, deadtime_s=1.0) as pair:
+        pair.wait_until_settled(pair.lefty)
+        until(lambda: all(side.client.sync().state == "in_step" for side in pair.sides), 15, pair.words)
+        before, port = pair.lefty.client.config(), free_port(FLAPS)
+        pair.lefty.client.put_config(before.text + FLAPPING.replace("WEB", str(port)), if_match=before.etag)
+        until(lambda: all(side.client.state(virtual="flapping").virtual_servers for side in pair.sides), 15, pair.words)
+
+        def both_are(state: str) -> None:
+            until(lambda: [real(side).state for side in pair.sides] == [state, state], 15, pair.words)
+
+        for _ in range(2):
+            with web_server("one", FLAPS, port):
+                both_are("up")
+            both_are("down")
+        with web_server("one", FLAPS, port):
+            both_are("rising")
+            assert all(real(side).held for side in pair.sides), "each by its own checks"
+            done = pair.lefty.client.release("flapping/one")
+            assert (done.held, done.there) == (["flapping/one"], ["flapping/one"]), done
+            pair.lefty.kill()
+            until(lambda: pair.righty.role() == "active", 15, pair.words)
+            until(lambda: real(pair.righty).state == "up", 5, pair.words)
+            assert (real(pair.righty).held, real(pair.righty).weight) == (None, 1)
 
 
 def nannies(pair: Both) -> dict[str, list[tuple[list[str], bool]]]:

@@ -15,12 +15,15 @@ import pytest
 from lvsagent import channel
 from lvsagent.client import AgentDown, AgentRefused
 from lvsagent.core.known import Known, Relapses
+from lvsagent.core.load_plan import LoadReading
 from lvsagent.core.spread import nanny_of
 from lvsagent.messages import (
     NannyConfigure,
     NannyExplain,
     NannyExplained,
     NannyKeep,
+    NannyLoads,
+    NannyReadLoads,
     NannyRelease,
     NannyReport,
     NannyTrial,
@@ -103,6 +106,11 @@ class Played:
         assert self.server is not None
         self.server.broadcast(NannyReport(checks=infos, relapses=relapses or {}))
 
+    def loads(self) -> set[str]:
+        """Whose load it was last told to read."""
+        told = [message for message in self.heard if isinstance(message, NannyReadLoads)]
+        return {spec.key for spec in told[-1].specs} if told else set()
+
     def end(self) -> None:
         if self.server is not None:
             self.server.close()
@@ -171,6 +179,32 @@ async def test_a_change_disturbs_only_the_nanny_that_it_concerns(tmp_path: Path)
         await found.until(lambda: len(found.nannies[OF[moved]].heard) > len(before[OF[moved]]))
         assert found.nannies[1 - OF[moved]].heard == before[1 - OF[moved]]
         assert sum(spec.port == 8081 for spec in found.nannies[OF[moved]].configure.checks) == 1
+
+
+async def test_loads_are_spread_too_and_wherever_they_are_read_they_are_compared(tmp_path: Path) -> None:
+    text = lvs_cf(8080, services=("a",), inside="load_monitor = uptime").replace("active = 1\n     }", "active = 1\n weight = 100\n     }")
+    async with two(tmp_path, text) as found:
+        await found.until(lambda: found.first.loads() and found.second.loads())
+        assert found.first.loads() | found.second.loads() == {f"uptime {host}" for host in HOSTS}
+        assert not found.first.loads() & found.second.loads()
+        for played in found.nannies:
+            await found.say(played, "up")
+        busy = f"uptime {HOSTS[0]}"
+        for played in found.nannies:
+            assert played.server is not None
+            played.server.broadcast(NannyLoads(readings=[LoadReading(key, 9.0 if key == busy else 1.0) for key in sorted(played.loads())]))
+        book = found.lab.director.loads
+        await found.until(lambda: (info := book.info_of("a/s21")) and info.at and (info := book.info_of("a/s28")) and info.at)
+        await found.lab.director.step()
+        (weights,) = found.lab.weights().values()
+        assert sorted(weights.values()) == [20, *[100] * 7]
+        assert weights[f"{HOSTS[0]}:8080"] == 20
+
+
+async def test_ruptime_is_one_nannys_for_all_hosts(tmp_path: Path) -> None:
+    async with two(tmp_path, lvs_cf(8080, services=("a",), inside="load_monitor = ruptime")) as found:
+        await found.until(lambda: found.first.loads() or found.second.loads())
+        assert sorted(map(len, (found.first.loads(), found.second.loads()))) == [0, len(HOSTS)]
 
 
 async def test_a_mass_failure_is_seen_over_all_nannies_and_nobody_leaves(tmp_path: Path) -> None:

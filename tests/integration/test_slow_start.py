@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from lvsagent.core.table import Counters
+from lvsagent.wire import CheckResult
 from tests.fakes.ipvs import FakeIpvs
 from tests.integration.lvsd_lab import NUMBERS, TUTORIAL, Lab, running
 from tests.integration.sync_lab import PAIR, both, eventually
@@ -37,6 +38,11 @@ async def come_back(lab: Lab) -> None:
     assert served(lab) == {ONE: 3, TWO: 100, str(NUMBERS[2]): 100}
 
 
+async def nothing_yet(_key: str) -> list[CheckResult]:
+    """A nanny's answer."""
+    return []
+
+
 async def drained(lab: Lab) -> None:
     await lab.report("up")
     await decide(lab, "drain")
@@ -48,6 +54,8 @@ async def test_a_restart_of_lvsd_goes_on_with_a_slow_start(tmp_path: Path) -> No
     plane = FakeIpvs()
     async with running(tmp_path, slow(TUTORIAL), plane) as lab:
         await come_back(lab)
+        lab.director.nanny.explain = nothing_yet  # type: ignore[assignment,method-assign]
+        assert (await lab.ask(lab.client.explain, KEY)).slow_start == "slow start, 3% so far"
         passes(lab, 300)
         await lab.director.step()
         assert 30 <= served(lab)[ONE] <= 40
@@ -175,7 +183,7 @@ async def test_both_directors_start_it_slowly_so_that_a_takeover_goes_on_with_it
             await side.report("up")
         await decide(pair.one, "drain")
         await pair.one.director.step()
-        await eventually(lambda: pair.two.director.overrides.infos().overrides[0].phase == "drained")
+        await eventually(lambda: [one.phase for one in pair.two.director.overrides.infos().overrides] == ["drained"], pair.words)
         await decide(pair.one, "auto")
         await eventually(lambda: served(pair.two)[ONE] == 3)
         assert served(pair.one)[ONE] == 3

@@ -301,7 +301,16 @@ async def test_a_long_comment_of_the_agents_own_does_not_keep_a_change_from_the_
 async def test_an_answer_to_nonsense_is_a_refusal_and_touches_nothing(tmp_path: Path) -> None:
     async with both(tmp_path) as pair:
         await pair.settle("in_step")
-        for nonsense in (b"", b"{}", b"\xff", b'{"type":"push","revisions":[],"expected":""}', b'{"type":"agent.toml"}'):
+        for nonsense in (
+            b"",
+            b"{}",
+            b"\xff",
+            b'{"type":"push","revisions":[],"expected":""}',
+            b'{"type":"agent.toml"}',
+            b'{"type":"release"}',
+            b'{"type":"release","key":"http/nobody","actor":"eve"}',
+            b'{"type":"release","key":"%s","actor":"eve"}' % (b"x" * 501),
+        ):
             answer = msgspec.json.decode(await pair.two.director.sync.answer(nonsense))
             assert answer["type"] == "refused"
         assert pair.two.text() == PAIR

@@ -59,6 +59,16 @@ def test_nat_hands_300_requests_round_100_each(agent: Agent, cluster: lab.Cluste
     assert cluster.names(300) == dict.fromkeys(lab.NUMBERS, 100)
 
 
+def test_a_servers_weight_is_its_share_of_the_new_connections(agent: Agent, cluster: lab.Cluster) -> None:
+    text = lvs_cf(virtual("http", "scheduler = wrr"))
+    for weight, address in enumerate(lab.ADDRESSES.values(), start=1):
+        head, tail = text.split(f"address = {address}", 1)
+        text = f"{head}address = {address}{tail.replace('weight = 1', f'weight = {weight}', 1)}"
+    agent.serve(text)
+    assert [line.split()[-1] for line in lab.ipvsadm_rules()[1:]] == ["1", "2", "3"]
+    assert cluster.names(30) == {"number1": 5, "number2": 10, "number3": 15}
+
+
 def test_udp_goes_round(agent: Agent, cluster: lab.Cluster) -> None:
     agent.serve(lvs_cf(DATAGRAMS))
     answers = [cluster.ask_datagram() for _ in range(30)]

@@ -227,6 +227,12 @@ def test_results_of_a_check_that_is_not_this_servers_are_not_shown(client: Flask
         assert "LAST RESULTS OF" not in page.words
 
 
+def test_explain_says_that_a_server_still_climbs(client: FlaskClient, agent: FakeAgent) -> None:
+    assert "Not its whole weight yet" not in visit(client, f"{URL}?results=http/number1").words
+    agent.slow_starts["http/number1"] = "slow start, 35% so far"
+    assert "Not its whole weight yet: slow start, 35% so far." in visit(client, f"{URL}?results=http/number1").words
+
+
 def test_results_that_cannot_be_had_are_said(client: FlaskClient, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(_key: str) -> None:
         raise AgentRefused("unavailable", "nanny is not running: nobody knows the last results")

@@ -84,3 +84,5 @@ def test_an_explanation_in_words() -> None:
     assert "not asked" in lines[8]
     assert all(line.isprintable() for line in lines)
     assert "no results yet" in explanation_text(Explanation(check=info(), results=[]))
+    climbing = explanation_text(Explanation(check=info(), results=[], slow_start="slow start, 35% so far"))
+    assert "\nnot its whole weight yet: slow start, 35% so far\n" in climbing

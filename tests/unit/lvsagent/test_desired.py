@@ -25,8 +25,11 @@ from lvsagent.core.addresses import Address
 from lvsagent.core.clean_text import clean
 from lvsagent.core.desired import awaited, decide, decide_all
 from lvsagent.core.expansion import expand, host_names
+from lvsagent.core.load_share import LoadShare
+from lvsagent.core.overrides import Action, Orders, Override, of_server
 from lvsagent.core.pools import Expansion, Pool
 from lvsagent.core.table import Entry, Family, Server, ServerKey, Service, ServiceKey, Timeouts
+from lvsagent.core.weights import Sides
 
 ONE, TWO = ServerKey("10.11.12.21", 80), ServerKey("10.11.12.22", 80)
 KEY = ServiceKey(Family.IPV4, Protocol.TCP, "192.0.2.100", 80)
@@ -299,3 +302,61 @@ def test_deciding_twice_changes_nothing(health: dict[str, bool], have: dict[Serv
     expansion = expanded(virtual(quiesce_server=quiesce, sorry_server="10.11.12.99"))
     once = decide_all(expansion, health, {KEY: Entry(Service(), have)})
     assert decide_all(expansion, health, once) == once
+
+
+# --- load_monitor --------------------------------------------------------------------------------------------------------------
+
+
+def loaded_pool(monitor: str = "uptime", **fields: Any) -> Pool:
+    servers = (server("one", "10.11.12.21", weight=100), server("two", "10.11.12.22", weight=100))
+    return only_pool(expanded(virtual(load_monitor=monitor, servers=servers, **fields)))
+
+
+def sides_with(*, share: float, load: str = "uptime 10.11.12.21") -> Sides:
+    sides = Sides()
+    sides.update(UP)
+    sides.loads = {"http/one": LoadShare(load, share)}
+    return sides
+
+
+def test_a_busy_host_has_a_part_of_its_weight() -> None:
+    assert weights(loaded_pool(), sides_with(share=0.41)) == {"one": 41, "two": 100}
+
+
+def test_a_load_counts_only_where_load_monitor_asks_for_it_and_by_the_way_it_asks() -> None:
+    assert weights(loaded_pool("none"), sides_with(share=0.41)) == {"one": 100, "two": 100}
+    assert weights(loaded_pool("rup"), sides_with(share=0.41)) == {"one": 100, "two": 100}
+
+
+def test_load_agent_and_slow_start_are_multiplied_and_never_come_to_nothing() -> None:
+    sides = sides_with(share=0.5)
+    sides.want("http/one", 40)
+    assert weights(loaded_pool(), sides) == {"one": 20, "two": 100}
+    sides.start_slowly("http/one", 100)
+    sides.advance(0.0)
+    assert weights(loaded_pool(), sides) == {"one": 1, "two": 100}
+    sides.want("http/one", 0)
+    assert weights(loaded_pool(), sides) == {"one": 0, "two": 100}
+
+
+@pytest.mark.parametrize(
+    ("action", "weight", "expected"),
+    [(Action.WEIGHT, 80, 80), (Action.UP, 0, 100), (Action.DRAIN, 0, 0)],
+)
+def test_what_an_operator_decides_goes_before_the_load(action: Action, weight: int, expected: int) -> None:
+    sides = sides_with(share=0.41)
+    sides.orders = Orders({of_server("http/one"): Override(of_server("http/one"), action, 0.0, weight=weight)})
+    assert weights(loaded_pool(), sides)["one"] == expected
+
+
+def test_each_host_is_asked_once_however_many_virtual_servers_it_is_in() -> None:
+    other = virtual("https", port=443, address=HostDevice("192.0.2.100", "eth1:1"), load_monitor="uptime")
+    found = expanded(virtual(load_monitor="uptime"), other, virtual("silent", port=99))
+    assert [spec.key for spec in found.loads] == ["uptime 10.11.12.21", "uptime 10.11.12.22"]
+
+
+def test_ruptime_asks_for_what_hosts_call_themselves() -> None:
+    servers = (server("web1", "10.11.12.21"), server("number2", "web2.example.com"))
+    pools = expanded(virtual(load_monitor="ruptime", servers=servers), names={"web2.example.com": "10.11.12.22"})
+    assert [spec.key for spec in pools.loads] == ["ruptime web1", "ruptime web2.example.com"]
+    assert {spec.job for spec in pools.loads} == {"ruptime"}

@@ -42,6 +42,7 @@ def test_every_key_is_taken() -> None:
         sync_port = 2222
         ssh_host_key = "/srv/key.pub"
         pair_port = 4000
+        load_dir = "/srv/load"
         peer_socket = "/srv/other.sock"
         """
     )
@@ -66,6 +67,7 @@ def test_every_key_is_taken() -> None:
         sync_port=2222,
         ssh_host_key=Path("/srv/key.pub"),
         pair_port=4000,
+        load_dir=Path("/srv/load"),
         peer_socket=Path("/srv/other.sock"),
     )
     assert settings.agent_socket == Path("/srv/run/agent.sock")

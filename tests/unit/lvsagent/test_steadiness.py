@@ -16,6 +16,7 @@ from lvsagent.core.flapping import GOOD, Record, after_failure
 from lvsagent.core.health import HealthMachine
 from lvsagent.core.health_types import CheckStatus, Configure, Finished, HealthState, Keep, Log, Release, Report, Start, TimePassed
 from lvsagent.core.weights import SMALLEST, Sides, part_of
+from tests.unit.lvsagent.test_desired import expanded, only_pool, virtual, weights
 
 OK = Outcome(ok=True, duration_s=0.01)
 BAD = Outcome(ok=False, duration_s=0.01, reason="connection refused")
@@ -370,6 +371,26 @@ def test_a_slow_start_reaches_the_whole_weight_in_its_time() -> None:
     assert seen == [6, 6, 50, 100, 198, 200, 200]
     assert sides.words("http/one") == ""
     assert sides.moved == {"http/one"}
+
+
+def test_the_table_over_the_time_of_a_slow_start_that_a_restart_interrupts() -> None:
+    text = virtual()
+    pool = only_pool(expanded(replace(text, servers=tuple(replace(server, weight=64) for server in text.servers))))
+
+    def served(sides: Sides, now: float) -> int:
+        sides.advance(now)
+        found = weights(pool, sides, one=1, two=64)
+        assert found["two"] == 64
+        return found["one"]
+
+    before, after = Sides(), Sides()
+    for sides in (before, after):
+        sides.update({"http/one": True, "http/two": True})
+    before.start_slowly("http/one", 60)
+    seen = [served(before, now) for now in (100, 101, 105, 115, 120)]
+    after.resume_slowly("http/one", 60, before.began("http/one"))
+    seen += [served(after, now) for now in (130, 145, 159, 160, 1000)]
+    assert seen == [2, 2, 5, 16, 21, 32, 48, 63, 64, 64]
 
 
 def test_a_server_that_fails_meanwhile_starts_from_the_beginning() -> None:

@@ -100,6 +100,7 @@ EXAMPLES: dict[str, tuple[str, int]] = {
     "check-incomplete": (CLEAN.replace('     expect = "HTTP"\n', "     check = dns\n"), 11),
     "check-keyword-unused": (virtual("check_path = /health"), 6),
     "weight-without-parts": (virtual("slow_start = 30"), 6),
+    "load-without-weights": (virtual("load_monitor = uptime", "scheduler = rr", server="weight = 100"), 6),
     "expect-is-the-body": (virtual("check = http"), 12),
     "plain-check-on-tls-port": (CLEAN.replace("port = 80", "port = 443"), 10),
     "reentry-below-timeout": (CLEAN.replace("reentry = 15", "reentry = 5"), 14),
