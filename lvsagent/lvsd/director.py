@@ -161,8 +161,8 @@ class Director:
             await self.marks.withdraw()
             await self.keeper.withdraw()
             self.book.discard()
-            self.nanny.discard()
             self.loads.discard()
+            self.nanny.discard()
         else:
             self.book.save()
             self.loads.save()
