@@ -212,7 +212,12 @@ def test_half_an_edit_is_not_taken_though_it_has_no_errors(agent: Agent) -> None
             until(lambda: HTTP in agent.plane.table, "a round has passed and put right what was cleared")
         file.write(text[half:])
     until(lambda: agent.plane.table[HTTP].service.scheduler == "wlc", "the whole edit is applied")
-    assert len([message for message in agent.events("config") if "edited outside" in message]) == 1
+
+    def said() -> int:
+        return sum("edited outside" in message for message in agent.events("config"))
+
+    until(lambda: said() > 0, "that is said when it is done")
+    assert said() == 1
 
 
 def test_a_nanny_that_dies_and_comes_back_takes_nothing_out(served: Agent) -> None:
