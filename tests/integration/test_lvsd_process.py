@@ -212,7 +212,7 @@ def test_half_an_edit_is_not_taken_though_it_has_no_errors(agent: Agent) -> None
             until(lambda: HTTP in agent.plane.table, "a round has passed and put right what was cleared")
         file.write(text[half:])
     until(lambda: agent.plane.table[HTTP].service.scheduler == "wlc", "the whole edit is applied")
-    until(lambda: [message for message in agent.events("config") if "edited outside" in message], "the edit is told")
+    until(lambda: any("edited outside" in message for message in agent.events("config")), "the edit is told")
     assert len([message for message in agent.events("config") if "edited outside" in message]) == 1
 
 
