@@ -29,7 +29,7 @@ BESIDE_LIMIT_S = 2400.0
 RUNS_BESIDE = pytest.StashKey[bool]()
 _BESIDE_REPORTS_TO = os.environ.pop(REPORTS_TO, "")
 """Not left in the environment: a pytest that a test starts reports to that test."""
-LIMIT_S = 420.0
+LIMIT_S = 600.0
 """For one boot, all of its tests together."""
 
 
