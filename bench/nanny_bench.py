@@ -2,6 +2,7 @@
 
 One process answers (not measured), one is nanny's loop with its real checks, measured by its own CPU time.  "Flat out" leaves no pause
 between the checks of a server, so that it shows how many a core can do; the others are as many checks a second as their interval says.
+How soon thousands of servers that stop at once are seen is ``bench.nanny_detection``'s.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from typing import Any
 
 import msgspec
 
+from bench import nanny_detection
+from bench.farm import address
 from lvsagent.adapters.checks import Checks
 from lvsagent.adapters.checks.connects import Done
 from lvsagent.adapters.clock import SystemClock
-from lvsagent.core.check_spec import CheckSpec, Method, Outcome
+from lvsagent.core.check_spec import CheckSpec, Details, Method, Outcome
 from lvsagent.messages import NannyConfigure, NannyReport
-from lvsagent.nanny.run import raise_file_limit
+from lvsagent.nanny.run import KEPT_FILES, MAX_RUNNING, raise_file_limit
 from lvsagent.nanny.warden import Warden
 from lvsagent.ports import QuickChecks
 from tests.kernel import net, uml
@@ -47,6 +50,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "expect": b"^HTTP/1\\.[01] (200|30[1-8]) ",
         "use_regex": True,
     },
+    "http": {"method": Method.HTTP, "details": Details(path="/health", host="www.example.com")},
     "program": {"method": Method.PROGRAM},
 }
 RUNS = [
@@ -54,16 +58,14 @@ RUNS = [
     ("connect", 200, 0.0, 4.0),
     ("send and expect", 200, 0.0, 4.0),
     ("send and pattern", 200, 0.0, 4.0),
+    ("http", 200, 0.0, 4.0),
     ("program", 20, 0.0, 4.0),
     ("connect", 500, 1.0, 6.0),
     ("send and expect", 500, 1.0, 6.0),
     ("connect", 5100, 3.0, 9.0),
+    ("send and expect", 5100, 3.0, 9.0),
+    ("http", 5100, 3.0, 9.0),
 ]
-
-
-def address(number: int) -> str:
-    """The address of a server, each its own."""
-    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
 class Counting:
@@ -108,7 +110,7 @@ async def measure(kind: str, servers: int, interval_s: float, seconds: float, po
             said += len(message.checks) if isinstance(message, NannyReport) else 0
             msgspec.json.encode(message)
 
-        warden = Warden(counting, SystemClock(), say, max_running=min(4000, raise_file_limit() - 256))
+        warden = Warden(counting, SystemClock(), say, max_running=min(MAX_RUNNING, raise_file_limit() - KEPT_FILES))
         specs = [
             CheckSpec(
                 **{
@@ -278,6 +280,7 @@ def main(arguments: Sequence[str]) -> int:
         for run in RUNS:
             kind, count, every_s, _seconds = run
             print(row(kind, count, every_s, run_measure(*run, port)), flush=True)
+    nanny_detection.table()
     return beside_keepalived()
 
 

@@ -1,6 +1,7 @@
-"""``make picture``: docs/console-light.png and console-dark.png, from the real console with real traffic.
+"""``make picture``: docs/console-light.png and console-dark.png, from the real console with real traffic; and the doctor's two.
 
-One real server is stopped on purpose, so that the picture shows what a fault looks like.
+One real server is stopped on purpose, so that the picture shows what a fault looks like.  What the doctor sees is invented: a
+demonstration has no real servers that answer for themselves.
 """
 
 from __future__ import annotations
@@ -8,14 +9,21 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from time import monotonic
 
+from lvsagent.core.packets import Answer
+from lvsagent.core.patients import Heard, Seen
 from tests.browser.chromium import running_chromium
 from tests.browser.conftest import Demo, activate_everything, running_demo
+from tests.browser.served import serving
+from tests.fakes.agent import TUTORIAL, FakeAgent
+from tests.unit.app.conftest import PASSWORD
 from tests.waiting import until
 
 HERE = Path(__file__).parent
@@ -24,7 +32,10 @@ WIDTH, HEIGHT = 1400, 1000
 
 
 def main() -> int:
-    """Both pictures."""
+    """All pictures; with the argument ``doctor`` that one alone."""
+    photograph_doctor()
+    if "doctor" in sys.argv[1:]:
+        return 0
     with running_demo(activate_everything) as demo:
         until(lambda: demo.answers() and len(demo.ask(9)) == 3, 20, "the cluster never came up")
         print(f"traffic for {TRAFFIC_S} s …", file=sys.stderr)
@@ -60,6 +71,24 @@ def photograph(demo: Demo) -> None:
             page.get_by_role("button", name="Log in").click()
             page.locator("#routing").get_by_text("number3", exact=True).wait_for()
             page.screenshot(path=HERE / f"console-{scheme}.png")
+            context.close()
+
+
+def photograph_doctor() -> None:
+    """DOCTOR with one real server that lacks the virtual address."""
+    agent = FakeAgent(text=TUTORIAL.replace("network = nat", "network = direct"), wall=time.time)
+    silent = Heard(Answer.SILENCE)
+    agent.room.sights["number2"] = Seen(service=silent, ping=silent, mtu=1500, room=1500, director="10.11.12.11")
+    with tempfile.TemporaryDirectory() as folder, serving(agent, Path(folder)) as served, running_chromium() as browser:
+        for scheme in ("light", "dark"):
+            context = browser.new_context(color_scheme=scheme, viewport={"width": WIDTH, "height": HEIGHT})  # type: ignore[arg-type]  # both are schemes
+            page = context.new_page()
+            page.goto(f"{served.url}/login?next=/virtual-servers/http/doctor")
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Log in").click()
+            page.get_by_role("button", name="LOOK NOW").click()
+            page.get_by_role("heading", name="number2").wait_for()
+            page.screenshot(path=HERE / f"doctor-{scheme}.png")
             context.close()
 
 

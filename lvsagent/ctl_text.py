@@ -138,6 +138,7 @@ def status_text(state: State) -> str:
         + ("in force" if state.config.in_step else f"not in force: {state.config.reason}"),
         f"data plane: {state.data_plane.kind}, {state.data_plane.state}"
         + (f": {state.data_plane.reason}" if state.data_plane.reason else ""),
+        *([f"by hand: {state.decided} decided by operators, see lvsctl server list"] if state.decided else []),
         *([guard_text(state.guard)] if state.guard else []),
     ]
     parts = ["".join(safe(line) + "\n" for line in head)]

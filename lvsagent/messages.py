@@ -155,8 +155,8 @@ class NannyConfigure(Message, frozen=True):
     checks: list[CheckSpec]
     known: dict[str, Known] = {}
     """Health that lvsd remembers by check key, so that a restarted nanny starts where the last one ended."""
-    brake_s: float | None = None
-    """For how long from now the mass-failure brake is on (0: it is not; None: nanny knows better)."""
+    brake_s: float = 0.0
+    """For how long from now the mass-failure brake is on (0: it is not)."""
 
 
 class NannyKeep(Message, frozen=True):

@@ -19,7 +19,7 @@ from lvsagent import channel
 from lvsagent.adapters import lifeline, process
 from lvsagent.adapters.sd_notify import VARIABLES, Notifier
 from lvsagent.core.restarts import Action, ChildMachine, ChildState, Patience, how_it_ended
-from lvsagent.core.spread import NANNY, kind_of
+from lvsagent.core.spread import MOST_NANNIES, NANNY, kind_of, nanny_names
 from lvsagent.messages import SupervisorState
 from lvsagent.ports import AdapterError, Clock
 from lvsagent.settings import AgentSettings
@@ -255,7 +255,7 @@ class Supervisor:
             self._notifier.stopping("stopping: addresses first, then the table")
             for names in (("pulse",), ("lvsd",), self._settings.nanny_names):
                 await asyncio.gather(*(self._let_go(self._children[name], signal.SIGTERM, STOP_LIMITS_S[kind_of(name)]) for name in names))
-            for name in self._settings.nanny_names:
+            for name in nanny_names(MOST_NANNIES):  # there may have been more before
                 self._settings.nanny_socket(name).unlink(missing_ok=True)  # nanny itself may not write there
         if self._channel is not None:
             self._channel.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from app.lvscf.keywords import BY_LEVEL, Level
+from app.lvscf.keywords import BY_LEVEL, LOAD_MONITORS, Level
 from app.lvscf.model import Block, CheckKind, VirtualServer
 
 _HTTP = frozenset({CheckKind.HTTP, CheckKind.HTTPS})
@@ -32,7 +32,7 @@ NEEDS = {CheckKind.DNS: "check_host", CheckKind.UDP: "expect", CheckKind.PROGRAM
 """kind of check → the keyword without which it cannot ask anything."""
 
 
-MONITORS = frozenset({"uptime", "rup", "ruptime"})
+MONITORS = frozenset(LOAD_MONITORS) - {"none"}
 """The words of load_monitor that ask for something."""
 
 

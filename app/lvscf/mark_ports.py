@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from app.lvscf.diagnostics import shown
 from app.lvscf.model import Protocol
 
 HIGHEST_PORT = 65535
@@ -42,7 +43,7 @@ def _group(group: str, protocol: Protocol) -> list[PortRange]:
     ports, slash, word = group.partition("/")
     if slash:
         if word not in set(Protocol):
-            raise BadPortsError(f"{word or 'nothing'} is no protocol: {', '.join(Protocol)}")
+            raise BadPortsError(f"{shown(word) or 'nothing'} is no protocol: {', '.join(Protocol)}")
         protocol = Protocol(word)
     return [_range(part, protocol) for part in ports.split(",")]
 
@@ -50,7 +51,7 @@ def _group(group: str, protocol: Protocol) -> list[PortRange]:
 def _range(part: str, protocol: Protocol) -> PortRange:
     matched = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part, re.ASCII)
     if matched is None:
-        raise BadPortsError(f"{part or 'nothing'} is no port; write them as 80,443 or 8000-8099")
+        raise BadPortsError(f"{shown(part) or 'nothing'} is no port; write them as 80,443 or 8000-8099")
     first = int(matched[1])
     last = int(matched[2] or first)
     if not 1 <= first <= last <= HIGHEST_PORT:

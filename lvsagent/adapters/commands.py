@@ -55,11 +55,17 @@ class _Output:
 
 
 async def run_command(
-    argv: Sequence[str], limit_s: float, *, said: str = "", limit_bytes: int = OUTPUT_LIMIT_BYTES, patient: bool = True
+    argv: Sequence[str],
+    limit_s: float,
+    *,
+    said: str = "",
+    limit_bytes: int = OUTPUT_LIMIT_BYTES,
+    patient: bool = True,
+    niceness: int = 0,
 ) -> CommandResult:
     """Run ``argv``, which reads ``said``; never raises for anything the program does.  Its whole process group is gone afterwards.
 
-    Not ``patient``: it is ended as soon as it says more than ``limit_bytes``.
+    Not ``patient``: it is ended as soon as it says more than ``limit_bytes``.  ``niceness``: how far behind this process it stands.
     """
     output = _Output(limit_bytes)
     try:
@@ -77,6 +83,9 @@ async def run_command(
         return CommandResult(ok=False, words=f"could not be started: {getattr(error, 'strerror', None) or error}")
     finally:
         os.close(output.theirs)
+    if niceness:
+        with contextlib.suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, running.pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
     try:
         async with asyncio.timeout(limit_s):
             if running.stdin:

@@ -14,9 +14,11 @@ from lvsagent.adapters.commands import CommandResult, run_command
 from lvsagent.core.check_spec import escaped
 from lvsagent.core.expect import REPLY_LIMIT_BYTES
 from lvsagent.core.load_plan import LIMIT_S, LoadReading, LoadSpec
-from lvsagent.core.load_text import MOST_CHARACTERS, LoadUnreadable, Monitor, last_words, load_of
+from lvsagent.core.load_text import MOST_CHARACTERS, LoadUnreadable, Monitor, excerpt, last_words, load_of
 
 CONNECT_LIMIT_S = 5
+NICENESS = 10
+"""A load that comes a moment later is as good; a health check is not."""
 KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 PROGRAMS = {Monitor.UPTIME: "ssh", Monitor.RUP: "rup", Monitor.RUPTIME: "ruptime"}
 _PACKAGES = {Monitor.UPTIME: "openssh-client", Monitor.RUP: "rstat-client", Monitor.RUPTIME: "rwho"}
@@ -53,9 +55,9 @@ class LoadPrograms:
         monitor = specs[0].monitor
         if monitor is Monitor.UPTIME and (missing := self._without_key()):
             return [LoadReading(spec.key, None, missing) for spec in specs]
-        result = await run_command(self._argv(specs[0]), self._limit_s, limit_bytes=MOST_CHARACTERS, patient=False)
-        received = escaped(result.output.encode()[:REPLY_LIMIT_BYTES])
-        return [self._reading(spec, result, received) for spec in specs]
+        argv = self._argv(specs[0])
+        result = await run_command(argv, self._limit_s, limit_bytes=MOST_CHARACTERS, patient=False, niceness=NICENESS)
+        return [self._reading(spec, result) for spec in specs]
 
     def _argv(self, spec: LoadSpec) -> list[str]:
         program = self._programs[spec.monitor]
@@ -83,7 +85,8 @@ class LoadPrograms:
         unread = next((path for path in keys if not os.access(path, os.R_OK)), None)
         return f"{unread} is there and cannot be read by the user that checks run as" if unread else ""
 
-    def _reading(self, spec: LoadSpec, result: CommandResult, received: str) -> LoadReading:
+    def _reading(self, spec: LoadSpec, result: CommandResult) -> LoadReading:
+        received = escaped(excerpt(spec.monitor, result.output, spec.host).encode()[:REPLY_LIMIT_BYTES])
         if not result.ok:
             return LoadReading(spec.key, None, self._why_not(spec, result), received)
         try:
@@ -97,12 +100,16 @@ class LoadPrograms:
             return f"{program} {result.words} (Debian's package is {_PACKAGES[spec.monitor]})"
         if result.words.startswith("killed"):
             return f"{program} was {result.words}"
-        if spec.monitor is Monitor.UPTIME and (words := self._host_key_words(result.output)):
+        if spec.monitor is Monitor.UPTIME and (words := self._key_words(result.output)):
             return words
         said = last_words(result.output) or result.words
         return f"{program}: {said}" if not said.startswith(f"{program}:") else said
 
-    def _host_key_words(self, output: str) -> str:
+    def _key_words(self, output: str) -> str:
+        """What is wrong with a key, the host's or our own, where ssh's last word would not say it."""
+        unusable = next((line for line in output.splitlines() if line.startswith("Load key ")), "")
+        if unusable:
+            return f"ssh cannot use the key: {last_words(unusable)}"
         if "Host key verification failed" not in output:
             return ""
         known = self._folder / "known_hosts"

@@ -30,15 +30,11 @@ class Seen:
 
 
 class Brake:
-    """``hold_s``: how long servers are kept once it is on; 0: it never is.
-
-    ``decided``: it has caught, or was released, itself; until then it believes what nannies say of an earlier one's.
-    """
+    """``hold_s``: how long servers are kept once it is on; 0: it never is.  ``until``: when it is off again."""
 
     def __init__(self) -> None:
         self.hold_s = 0.0
         self.until = 0.0
-        self.decided = False
         self._failed: dict[str, Seen] = {}
         self._kept: set[str] = set()
         self._asked: set[str] = set()
@@ -74,7 +70,6 @@ class Brake:
         """Somebody has decided: these servers leave if they fail.  ``brake``: so do all that fail from now on."""
         self._asked.difference_update(keys)
         if brake:
-            self.decided = True
             self.until = 0.0
 
     def _sort(self, seen: Iterable[Seen], sides: Mapping[str, bool], now: float) -> tuple[dict[str, Seen], set[str]]:
@@ -85,8 +80,6 @@ class Brake:
             if one.kept_until > now:
                 self._kept.add(one.key)
                 self._asked.discard(one.key)
-                if not self.decided:
-                    self.until = max(self.until, one.kept_until)
             elif not one.out:
                 self._kept.discard(one.key)
                 self._asked.discard(one.key)
@@ -106,14 +99,15 @@ class Brake:
         latest = max(one.since for one in fresh.values())
         before = {key: one for key, one in self._failed.items() if sides.get(key) is False}
         self._failed = {key: one for key, one in {**before, **fresh}.items() if latest - one.since <= max(one.window_s, SHORTEST_WINDOW_S)}
+        if len(self._failed) <= sum(sides.values()) - len(fresh):  # the usual case, told without looking at each
+            return set()
         up = Counter(service_of(key) for key, inside in sides.items() if inside and key not in fresh)
         lost = Counter(map(service_of, self._failed))
-        if len(self._failed) <= up.total() or sum(count > up[service] for service, count in lost.items()) < SEVERAL:
+        if sum(count > up[service] for service, count in lost.items()) < SEVERAL:
             return set()
         caught = set(self._failed)
         self._failed.clear()
         self.until = now + self.hold_s
-        self.decided = True
         return caught
 
 

@@ -221,8 +221,8 @@ def _claiming(patient: Patient, seen: Seen) -> Iterator[Advice]:
         words = f"it answers neighbour solicitations for {patient.vip}: it has it on an interface of this network; {past}"
     else:
         words = (
-            f"it answers ARP requests for {patient.vip}: {past}. If it does so even then, it has it on an interface of this network, "
-            "which the last command shows, instead of on lo"
+            f"it answers ARP requests for {patient.vip}: {past}. If it goes on after these commands, it has it on an interface of this "
+            "network instead of on lo: the last command shows where"
         )
     yield Advice(words, run.silence(patient), run.silence_kept(patient))
 

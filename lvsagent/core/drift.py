@@ -38,8 +38,8 @@ def _meant(pool: Pool) -> Settings:
 def _settings(pool: Pool, entry: Entry, orders: Orders) -> Settings:
     """What the data plane has for a pool, with health and operators taken out.
 
-    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly), or no more than an operator
-    gave it, counts as configured.
+    A server that is out, or has less than its weight (it is down, its agent asks for less, it starts slowly, its host is busy), or no more
+    than an operator gave it, counts as configured.
     """
     servers = {one.key: one.server for one in pool.members}
     ordered = {one.key: order.weight for one in pool.members if (order := orders.of(one.check, one.key.address)) is not None}

@@ -96,8 +96,7 @@ class HealthMachine:
 
     def _configure(self, event: Configure, now: float) -> list[Command]:
         wanted = {spec.key: spec for spec in event.checks}
-        if event.brake_s is not None:
-            self._brake_until = now + event.brake_s
+        self._brake_until = now + event.brake_s
         commands: list[Command] = []
         for key in [key for key in self._checks if key not in wanted]:
             commands += self._drop(key)

@@ -31,12 +31,12 @@ IN_SERVICE = (HealthState.UP, HealthState.FALLING)
 class Configure:
     """The whole set of checks wanted.  ``known`` is health remembered from before a restart: it counts for checks that are new here.
 
-    ``brake_s``: for how long from now the mass-failure brake is on (0: it is not; None: as this nanny knows).
+    ``brake_s``: for how long from now the mass-failure brake is on (0: it is not).
     """
 
     checks: tuple[CheckSpec, ...]
     known: Mapping[str, Known] = field(default_factory=dict)
-    brake_s: float | None = None
+    brake_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

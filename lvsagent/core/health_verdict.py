@@ -64,7 +64,7 @@ def judged(status: CheckStatus, outcome: Outcome, now: float) -> CheckStatus:
         share_percent=outcome.share_percent if outcome.ok else status.share_percent,
         up_since=now if state in IN_SERVICE and status.state not in IN_SERVICE else status.up_since,
         record=record,
-        kept_until=0.0 if outcome.ok else status.kept_until,
+        kept_until=0.0 if outcome.ok or state is HealthState.DOWN else status.kept_until,
     )
 
 
@@ -96,7 +96,7 @@ def remembered(spec: CheckSpec, known: Known, now: float) -> CheckStatus:
     return CheckStatus(
         spec,
         state,
-        now,
+        now - known.for_s,
         reason="" if state is HealthState.UNKNOWN else "as before the restart",
         successes=known.successes if state in (HealthState.UP, HealthState.RISING) else 0,
         failures=known.failures if state in (HealthState.DOWN, HealthState.FALLING) else 0,

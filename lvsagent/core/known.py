@@ -24,12 +24,13 @@ NO_RELAPSES = Relapses(0)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """``state`` is a health state (``""``: not known); ``successes`` and ``failures`` are those in a row."""
+    """``state`` is a health state (``""``: not known), in force for ``for_s``; ``successes`` and ``failures`` are those in a row."""
 
     state: str = ""
     successes: int = 0
     failures: int = 0
     relapses: Relapses = NO_RELAPSES
+    for_s: float = 0.0
 
 
 NOTHING_KNOWN = Known()

@@ -6,8 +6,9 @@ Pure.  Every system prints a little differently (``load average: 0,69, 0,80, 1,0
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
 from lvsagent.core.check_spec import escaped
@@ -43,6 +44,12 @@ def load_of(monitor: Monitor, text: str, host: str) -> float:
     return _READERS[monitor](text[:MOST_CHARACTERS], host)
 
 
+def excerpt(monitor: Monitor, text: str, host: str) -> str:
+    """What of ``text`` is about ``host``: all of it, or of ruptime's table the host's own line where there is one."""
+    own = _own_rows(text, host) if monitor is Monitor.RUPTIME else []
+    return own[0].string if len(own) == 1 else text
+
+
 def brief(text: str) -> str:
     """What a program says as one harmless line that is not too long."""
     shown = escaped(text[:SHOWN_CHARACTERS].encode("utf-8", "surrogateescape"))
@@ -71,23 +78,37 @@ def _rup(text: str, host: str) -> float:
 
 
 def _ruptime(text: str, host: str) -> float:
-    wanted = {name[:RUPTIME_NAME].lower() for name in (host, host.partition(".")[0])}
-    rows = [(match, line) for line in _lines(text) if (match := _ROW.match(line))]
-    own = [(match, line) for match, line in rows if match[1].lower() in wanted]
+    own = _own_rows(text, host)
     if not own:
-        known = ", ".join(match[1] for match, _ in rows)
+        known = ", ".join(_rows(text))
         raise LoadUnreadable(f"ruptime knows no host {brief(host)}: {f'it knows {brief(known)}' if known else _said(text)}")
+    row, name = own[0], brief(own[0][1])
     if len(own) > 1:
-        raise LoadUnreadable(f"ruptime shows {own[0][0][1]} more than once: it cuts names to {RUPTIME_NAME} characters")
-    match, line = own[0]
-    if match[2] == "down":
-        raise LoadUnreadable(f"ruptime has heard nothing of {match[1]} for {match[3].rstrip(',')}")
-    if (load := _load(line)) is None:
-        raise LoadUnreadable(f"ruptime tells no load of {match[1]}: {brief(line)}")
+        raise LoadUnreadable(f"ruptime shows {name} more than once: it cuts names to {RUPTIME_NAME} characters")
+    if row[2] == "down":
+        raise LoadUnreadable(f"ruptime has heard nothing of {name} for {brief(row[3].rstrip(','))}")
+    if (load := _load(row.string)) is None:
+        raise LoadUnreadable(f"ruptime tells no load of {name}: {brief(row.string)}")
     return load
 
 
 _READERS: dict[Monitor, Callable[[str, str], float]] = {Monitor.UPTIME: _uptime, Monitor.RUP: _rup, Monitor.RUPTIME: _ruptime}
+
+
+@functools.lru_cache(maxsize=1)
+def _rows(text: str) -> Mapping[str, list[re.Match[str]]]:
+    """The lines of ruptime's table by the name they begin with; many hosts are looked up in one table."""
+    rows: dict[str, list[re.Match[str]]] = {}
+    for line in _lines(text):
+        if match := _ROW.match(line):
+            rows.setdefault(match[1].lower(), []).append(match)
+    return rows
+
+
+def _own_rows(text: str, host: str) -> list[re.Match[str]]:
+    """Those of a host, however ruptime has cut its name."""
+    names = {name[:RUPTIME_NAME].lower() for name in (host, host.partition(".")[0])}
+    return [row for name in sorted(names) for row in _rows(text).get(name, [])]
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -162,6 +162,7 @@ class Director:
             await self.keeper.withdraw()
             self.book.discard()
             self.loads.discard()
+            self.nanny.discard()
         else:
             self.book.save()
             self.loads.save()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -102,11 +102,16 @@ class Doctor:
             failure = f"{type(error).__name__}: {error}"
         finally:
             self._running = ""
-        self._finish(name, [doctor_result(found.patients[place], seen[place]) for place in sorted(seen)], failure)
+        self._finish(name, found, seen, failure)
 
-    def _finish(self, name: str, results: list[DoctorResult], failure: str) -> None:
-        state = "failed" if failure else "done"
-        ended_at = self._director.clock.wall()
+    def _finish(self, name: str, found: Ward, seen: Mapping[int, Seen], failure: str) -> None:
+        """Whoever looks is not believed blindly: what makes no sense ends as a failure in words."""
+        results: list[DoctorResult] = []
+        try:
+            results = [doctor_result(found.patients[place], seen[place]) for place in sorted(seen)]
+        except ValueError as error:
+            failure = f"what was seen makes no sense: {error}"
+        state, ended_at = ("failed" if failure else "done"), self._director.clock.wall()
         self._note(msgspec.structs.replace(self._reports[name], state=state, ended_at=ended_at, results=results, failure=failure))
 
     def _note(self, report: DoctorReport) -> None:

@@ -61,6 +61,7 @@ class HealthBook:
         self._specs: dict[str, CheckSpec] = {}
         self._infos: dict[str, CheckInfo] = {}
         self._remembered = self._load()
+        self._since: dict[str, float] = {}
         self._changed = False
         self._notable: dict[str, None] = {}
         self.sides = Sides()
@@ -179,26 +180,29 @@ class HealthBook:
         self._path.unlink(missing_ok=True)
 
     def _entry(self, spec: CheckSpec, up: bool) -> Remembered:
-        info = self._infos.get(spec.key)
-        since, sides = info.since if info else 0.0, self.sides
+        info, sides = self._infos.get(spec.key), self.sides
+        since = info.since if info else self._since.get(spec.key, 0.0)
         return Remembered(spec.address, spec.port, up, since, sides.began(spec.key), sides.wanted_percent(spec.key))
 
     def _silent(self, spec: CheckSpec) -> CheckInfo:
         """A check that nanny has not reported yet."""
         known = self.sides.get(spec.key)
         state = HealthState.UNKNOWN if known is None else HealthState.UP if known else HealthState.DOWN
-        return CheckInfo(key=spec.key, target=spec.target, what=describe(spec), state=state.value)
+        since = self._since.get(spec.key, 0.0) if known is not None else 0.0
+        return CheckInfo(key=spec.key, target=spec.target, what=describe(spec), state=state.value, since=since)
 
     def _recall(self, spec: CheckSpec) -> None:
         kept = self._remembered.get(spec.key)
         if kept and (kept.address, kept.port) == (spec.address, spec.port):
             self.sides[spec.key] = kept.up
+            self._since[spec.key] = kept.since
             self.sides.want(spec.key, kept.share_percent)
             self.sides.resume_slowly(spec.key, spec.slow_start_s, kept.began)
             self._changed = True
 
     def _forget(self, key: str) -> None:
         self._infos.pop(key, None)
+        self._since.pop(key, None)
         self._notable.pop(key, None)
         self.sides.forget(key)
         if self.sides.pop(key, None) is not None:

@@ -112,7 +112,8 @@ class TableKeeper:
         """Take over another configuration: make the table follow it."""
         async with self._lock:
             self.expansion = expansion
-            self._follow_shares()
+            if self.info is None:  # the first look: slow starts from before a restart go on where they are by now
+                self._follow_shares()
             return await self._guarded(asked=True)
 
     async def reconcile(self) -> Outcome:

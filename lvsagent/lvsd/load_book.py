@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from lvsagent.core.load_plan import LoadReading, LoadSpec
-from lvsagent.core.load_share import Carrier, HostLoad, LoadShare, damp, shares
+from lvsagent.core.load_share import STALE_S, Carrier, HostLoad, LoadShare, damp, shares
 from lvsagent.core.overrides import Action
 from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.weights import Sides
@@ -22,6 +22,8 @@ from lvsagent.ports import Clock
 from lvsagent.wire import Alert, LoadInfo
 
 log = logging.getLogger(__name__)
+ASKED_S = 2 * STALE_S
+"""A host that was not tried for so long is not asked any more."""
 OUT = frozenset({Action.DOWN, Action.DRAIN})
 
 
@@ -136,8 +138,9 @@ class LoadBook:
         return Carrier(member.check, member.load, member.server.weight, up and (order is None or order.action not in OUT))
 
     def _failed(self, now: float) -> dict[str, Heard]:
-        """The hosts whose load cannot be read, and is not known any more."""
-        return {key: heard for key, heard in self._heard.items() if heard.reason and not self._known(key, now)}
+        """The hosts whose load cannot be read, and is not known any more; one that nobody asks any more is none of them."""
+        lately = now - ASKED_S
+        return {key: heard for key, heard in self._heard.items() if heard.reason and heard.at > lately and not self._known(key, now)}
 
     def _tell_silence(self, now: float) -> None:
         """An event when hosts fall silent, and when they answer again."""

@@ -76,18 +76,19 @@ def _words(monitor: str, host: HostLoad | None, others: float | None, part: floa
 
 
 def load_alerts(failed: Mapping[str, Heard]) -> Sequence[Alert]:
-    """One alert for each reason for which the load of hosts cannot be read."""
-    hosts: dict[str, list[str]] = {}
+    """An alert for each of the commonest reasons for which the load of hosts cannot be read, and one for all others."""
+    groups: dict[str, list[str]] = {}
     for key, heard in failed.items():
-        hosts.setdefault(heard.reason, []).append(key.partition(" ")[2])
-    return [
-        Alert(
-            severity="warning",
-            code="load",
-            message=f"the load of {_named(names)} cannot be read and does not count: {reason}",
-        )
-        for reason, names in list(hosts.items())[:NAMED]
-    ]
+        name = key.partition(" ")[2]
+        groups.setdefault(heard.reason.replace(name, ""), []).append(key)  # many reasons name the host
+    commonest = sorted(groups.values(), key=len, reverse=True)
+    alerts = [_alert(_named([key.partition(" ")[2] for key in keys]), failed[keys[0]].reason) for keys in commonest[:NAMED]]
+    others = sum(map(len, commonest[NAMED:]))
+    return [*alerts, _alert(f"{others} more host{'s' if others > 1 else ''}", "for other reasons")] if others else alerts
+
+
+def _alert(whose: str, reason: str) -> Alert:
+    return Alert(severity="warning", code="load", message=f"the load of {whose} cannot be read and does not count: {reason}")
 
 
 def answered_again(keys: Sequence[str]) -> str:

@@ -1,16 +1,19 @@
 """The mass-failure brake at work: what nannies say passes here before it reaches the health book.
 
-Owns the brake (``core.brake``), which sees the checks of all nannies together, and what is said about it.  Who keeps a server in service
-is its nanny, which is told so; what was said before it heard of that is put right here.
+Owns the brake (``core.brake``), which sees the checks of all nannies together, what is said about it, and until when it is on, which is
+in brake.json in the runtime folder: it goes on when lvsd is restarted.  Who keeps a server in service is its nanny, which is told so; what
+was said before it heard of that is put right here.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
+from lvsagent.adapters.clock import this_boot
 from lvsagent.core.brake import Brake, Seen
 from lvsagent.core.health_types import HealthState
 from lvsagent.lvsd.event_log import EventLog
@@ -23,30 +26,47 @@ OUT = frozenset(state.value for state, up in SIDES.items() if not up)
 log = logging.getLogger(__name__)
 
 
+class KeptBrake(msgspec.Struct, frozen=True):
+    """The file: until when the brake is on, on the monotonic clock of that boot."""
+
+    boot: str
+    until: float
+
+
 class MassFailure:
     """The brake of this director."""
 
-    def __init__(self, book: HealthBook, clock: Clock, events: EventLog) -> None:
+    def __init__(self, book: HealthBook, clock: Clock, events: EventLog, path: Path) -> None:
         self._book = book
         self._clock = clock
         self._events = events
+        self._path = path
+        self._boot = this_boot()
         self._brake = Brake()
+        self._brake.until = self._load()
 
     def configure(self, hold_s: float) -> bool:
         """lvs.cf's ``mass_failure_hold``; true when the brake, which was on, is off by that: nannies have to be told."""
-        was_on = self._brake.on(self._clock.now())
+        off = hold_s <= 0 and self._brake.on(self._clock.now())
         self._brake.configure(hold_s)
-        return was_on and hold_s <= 0
+        if off:
+            self.discard()
+        return off
 
-    def left_s(self) -> float | None:
-        """For how long it is still on (0: it is not; None: an earlier lvsd may have left it on, and nannies know)."""
-        if self._brake.hold_s > 0 and not self._brake.decided:
-            return None
+    def left_s(self) -> float:
+        """For how long it is still on (0: it is not)."""
         return max(0.0, self._brake.until - self._clock.now())
+
+    def discard(self) -> None:
+        """It is off, for the next lvsd too."""
+        self._brake.release((), brake=True)
+        self._path.unlink(missing_ok=True)
 
     def release(self, keys: Collection[str], *, brake: bool) -> None:
         """An operator's word."""
         self._brake.release(keys, brake=brake)
+        if brake:
+            self.discard()
 
     def judge(self, infos: Sequence[CheckInfo]) -> tuple[list[CheckInfo], frozenset[str]]:
         """What was said, with those kept who are to be kept; and who is to be told of: their nannies do not know it yet."""
@@ -58,6 +78,7 @@ class MassFailure:
             return list(infos), keep
         if not was_on:
             self._say(len(keep))
+            self._save()
         said = {info.key: info for info in infos}
         until = self._clock.wall() + self._brake.until - now
         return [*(info for info in infos if info.key not in keep), *self._kept(keep, said, until)], keep
@@ -77,6 +98,24 @@ class MassFailure:
             info = said.get(key) or self._book.info(key)
             if info is not None:
                 yield msgspec.structs.replace(info, state=HealthState.FALLING.value, since=self._clock.wall(), kept_until=until)
+
+    def _save(self) -> None:
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        try:
+            fresh.write_bytes(msgspec.json.encode(KeptBrake(self._boot, self._brake.until)))
+            fresh.replace(self._path)
+        except OSError as error:
+            log.warning("that the mass-failure brake is on cannot be kept in %s: %s", self._path, error.strerror)
+
+    def _load(self) -> float:
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=KeptBrake)
+        except FileNotFoundError:
+            return 0.0
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("%s cannot be used: %s", self._path, error)
+            return 0.0
+        return kept.until if kept.boot == self._boot else 0.0
 
     def _say(self, count: int) -> None:
         words = f"mass-failure brake: {count} real servers failed at once: they are kept in service for {self._brake.hold_s:g} s"

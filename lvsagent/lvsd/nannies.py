@@ -36,9 +36,10 @@ class Nannies:
         self, settings: AgentSettings, clock: Clock, events: EventLog, book: HealthBook, on_report: Callable[[list[CheckInfo]], None]
     ) -> None:
         self._book = book
+        self._clock = clock
         self._on_report = on_report
         self.on_loads: Callable[[list[LoadReading]], None] = lambda _readings: None
-        self._brake = MassFailure(book, clock, events)
+        self._brake = MassFailure(book, clock, events, settings.runtime_dir / "brake.json")
         self.memory = HealthMemory(settings.state_dir / "hold-downs.json", clock)
         self._checks: Sequence[CheckSpec] | None = None
         self._shares: list[list[CheckSpec]] = []
@@ -114,6 +115,10 @@ class Nannies:
         if data := self.memory.to_write(self._book.specs):
             await in_file_thread(self.memory.write, data)
 
+    def discard(self) -> None:
+        """A planned stop: a mass failure is over, since nobody is in service any more."""
+        self._brake.discard()
+
     # --- inside ----------------------------------------------------------------------------------------------------------------
 
     def _nanny(self, settings: AgentSettings, place: int, name: str) -> Nanny:
@@ -131,14 +136,15 @@ class Nannies:
             relapses = self.memory.relapses(spec)
             if state or relapses.count:
                 counts = (info.successes, info.failures) if info is not None else (0, 0)
-                yield spec.key, Known(state, *counts, relapses)
+                for_s = max(0.0, self._clock.wall() - info.since) if state and info is not None and info.since else 0.0
+                yield spec.key, Known(state, *counts, relapses, for_s)
 
     def _heard(self, report: NannyReport) -> None:
         self.memory.note(report, self._book)
         infos, keep = self._brake.judge(report.checks)
         for nanny, share in zip(self._all, self._by_nanny(keep), strict=True):
             if keep:
-                nanny.channel.send(NannyKeep(keys=share, for_s=self._brake.left_s() or 0.0))
+                nanny.channel.send(NannyKeep(keys=share, for_s=self._brake.left_s()))
         self._on_report(infos)
 
     def _heard_loads(self, readings: list[LoadReading]) -> None:

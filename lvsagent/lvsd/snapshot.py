@@ -87,6 +87,7 @@ class Snapshot:
             ],
             sync=director.both.info(),
             guard=director.guard.info(),
+            decided=len(director.book.sides.orders.by_target),
         )
 
     def checks(self, virtual: str, page: int, per_page: int) -> Checks:
@@ -261,9 +262,10 @@ class Snapshot:
         if order is not None:
             reason = "; ".join(filter(None, (order.words, f"its check: {state}" if info else "", reason if info else "")))
             state = shown_state(order, state)
-        share = director.book.sides.words(member.check) if order is None or order.action == "weight" else ""  # the others know no parts
+        in_parts = order is None or order.action == "weight"  # what else is decided knows no parts of a weight
+        share = director.book.sides.words(member.check) if in_parts else ""
         load = director.loads.info(member)
-        lessened = load.words if load is not None and load.share_percent < 100 else ""
+        lessened = load.words if in_parts and load is not None and load.share_percent < 100 else ""
         reason = "; ".join(filter(None, (reason, share, lessened, info.warning if info else "")))
         return RealServerState(
             name=clean(member.name),

@@ -66,7 +66,7 @@ class Alert(Wire, frozen=True):
 
 
 class State(Wire, frozen=True):
-    """The whole snapshot.  ``host`` is the host's name, ``at`` when it was taken."""
+    """The whole snapshot.  ``host`` is the host's name, ``at`` when it was taken, ``decided`` how many decisions of operators hold."""
 
     at: float
     host: str
@@ -86,6 +86,7 @@ class State(Wire, frozen=True):
     foreign: list[ForeignService] = []
     sync: SyncInfo = SyncInfo()
     guard: GuardInfo | None = None
+    decided: int = 0
 
 
 class Event(Wire, frozen=True):

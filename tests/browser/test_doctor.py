@@ -61,8 +61,19 @@ def test_from_the_button_to_the_commands(served: Served, guest: Visitor) -> None
     expect(page.get_by_role("heading", name="number1")).to_be_visible()
     expect(page.get_by_label("Commands for number1", exact=True)).to_contain_text(f"ip address replace {VIP}/32 dev lo")
     page.get_by_text("So that it stays so when number1 is started again").click()
-    expect(page.get_by_label("Commands that keep it so on number1")).to_contain_text("systemctl enable")
+    expect(page.get_by_label("Commands that keep it so on number1", exact=True)).to_contain_text("systemctl enable")
     examine(page, "doctor")
+
+
+def test_a_click_copies_the_commands(served: Served, chromium: Browser) -> None:
+    with visiting(chromium, served.url, PASSWORD, permissions=["clipboard-read", "clipboard-write"]) as guest:
+        guest.log_in()
+        guest.visit(URL)
+        guest.page.get_by_role("button", name="LOOK NOW").click()
+        guest.page.get_by_role("button", name="COPY: Commands for number1", exact=True).click()
+        expect(guest.page.get_by_role("button", name="COPIED: Commands for number1")).to_be_visible()
+        copied = guest.page.evaluate("navigator.clipboard.readText()")
+        assert copied.splitlines()[2] == f"ip address replace {VIP}/32 dev lo"
 
 
 def test_without_javascript_it_comes_again_by_itself(served: Served, chromium: Browser) -> None:

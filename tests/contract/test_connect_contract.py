@@ -181,11 +181,11 @@ async def test_a_copy_of_a_socket_in_another_process_confuses_nobody() -> None:
     quick = checks.quick(outcomes.update)
     with full_listener() as port:
         quick.begin(spec(port, timeout_s=30), 1)
-        (descriptor,) = quick._connecting
+        (descriptor,) = quick._running
         with subprocess.Popen(["cat"], pass_fds=[descriptor], stdin=subprocess.PIPE) as holder:  # noqa: ASYNC220 -- it ends with its input
             quick.cancel(1)
             quick.begin(spec(port, timeout_s=0.2), 2)
-            assert list(quick._connecting) == [descriptor]
+            assert list(quick._running) == [descriptor]
             await until(lambda: 2 in outcomes)
             assert holder.stdin is not None
             holder.stdin.close()

@@ -505,6 +505,7 @@ class FakeAgent:
             foreign=list(self.foreign),
             sync=self.sync_now,
             guard=self.safety.info(self.wall()),
+            decided=len(self.orders.infos().overrides),
         )
 
     def guard(self, action: str, *, actor: str = "", etag: str = "") -> GuardInfo:

@@ -15,6 +15,9 @@ from lvsagent.lvsd.doctor import doctor_result
 from lvsagent.wire import DoctorReport
 from tests.fakes.examiner import well
 
+TOOK_S = 1.5
+"""As with a real server that answers nothing."""
+
 
 class FakeDoctor:
     """``sights``: what is seen of the real server of that name (else nothing is missing); ``failure``: how every examination ends;
@@ -53,7 +56,7 @@ class FakeDoctor:
         self._running = self._reports[name] = DoctorReport(
             virtual=name,
             state="running",
-            began_at=self._wall(),
+            began_at=self._wall() - TOOK_S,
             looked=len(found.patients) - 1 if found.patients else 0,
             total=len(found.patients),
             problems=list(found.problems),

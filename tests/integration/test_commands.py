@@ -22,6 +22,21 @@ async def test_its_exit_status_and_output_are_told() -> None:
     assert (await run_command(["/bin/true"], 10)).ok
 
 
+async def test_a_program_of_which_no_more_than_so_much_is_wanted_is_ended_when_it_says_more() -> None:
+    result = await run_command(["/usr/bin/yes"], 60, limit_bytes=1000, patient=False)
+    assert (result.ok, result.words) == (False, "killed after 1000 bytes of output")
+    assert result.output == ("y\n" * 500).strip()
+    result = await run_command([PYTHON, "-c", "print('y' * 999)"], 60, limit_bytes=1000, patient=False)
+    assert (result.ok, result.words, len(result.output)) == (True, "exit status 0", 999)
+
+
+async def test_a_program_that_can_wait_stands_behind_the_others() -> None:
+    program = "import os, sys; sys.stdin.read(); print(os.nice(0))"
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert (await run_command([PYTHON, "-c", program], 10, said="go", niceness=3)).output == str(min(own + 3, 19))
+    assert (await run_command([PYTHON, "-c", program], 10, said="go")).output == str(own)
+
+
 async def test_arguments_are_words_and_never_a_shells() -> None:
     words = ["$HOME", "`id`", "a b", "; id", "*", "'"]
     result = await run_command([PYTHON, "-c", "import sys; print(sys.argv[1:])", *words], 10)

@@ -101,6 +101,15 @@ async def test_what_cannot_be_looked_at_is_said_in_words(tmp_path: Path, capsys:
         assert (await ended(lab)).state == "failed"
 
 
+async def test_a_sight_that_makes_no_sense_is_a_failure_and_ends_the_examination(tmp_path: Path) -> None:
+    async with running(tmp_path, DIRECT) as lab:
+        heard = Heard(Answer.ACCEPTED, "127.0.0.100")
+        lab.examiner.sights["number1"] = Seen(service=heard, ping=heard, passes=1, room=2, mtu=2, director="$(reboot)")
+        await lab.ask(lab.client.examine, "http")
+        report = await ended(lab)
+        assert (report.state, report.results, report.failure.startswith("what was seen makes no sense")) == ("failed", [], True)
+
+
 async def test_the_demonstration_plane_has_nothing_to_look_at(tmp_path: Path) -> None:
     async with running(tmp_path, DIRECT, dataplane="userspace") as lab:
         with pytest.raises(AgentRefused, match="demonstration data plane"):

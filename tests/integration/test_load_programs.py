@@ -110,6 +110,12 @@ class TestOverSsh:
         assert reading.load is None
         assert "Permission denied (publickey)" in reading.reason
 
+    async def test_a_key_that_is_none(self, access: Access) -> None:
+        access.key.write_text("no key at all\n")
+        reading = await read(LoadPrograms(access.folder))
+        assert reading.load is None
+        assert reading.reason.startswith(f'ssh cannot use the key: Load key "{access.key}": ')
+
     async def test_a_host_that_answers_with_anything_else(self, access: Access) -> None:
         access.allow('restrict,command="head -c 5000 /dev/urandom" ')
         reading = await read(LoadPrograms(access.folder))

@@ -112,6 +112,7 @@ def test_server_drains_and_status_says_so_until_it_is_taken_back(ctl: Ctl) -> No
     assert number1["state"] in {"draining", "drained"}
     assert (number1["order"]["actor"], number1["order"]["then"]) == (me, "cut")
     assert "its check: down; connection refused" in ctl("status")
+    assert "\nby hand: 1 decided by operators, see lvsctl server list\n" in ctl("status")
     assert "an operator's decision goes before: drained by" in ctl("explain", "number1")
     assert ctl.json("server", "auto", "number1") == {"overrides": [], "warnings": []}
     assert ctl.json("status")["virtual_servers"][0]["real_servers"][0]["order"] is None

@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,19 +150,23 @@ class Two:
 
 
 @contextlib.asynccontextmanager
-async def two(folder: Path, text: str, plane: FakeIpvs | None = None) -> AsyncIterator[Two]:
-    async with running(folder, text, plane, nannies=2) as lab:
-        found = Two(lab)
-        connecting = asyncio.create_task(lab.director.nanny.run())
+async def two(folder: Path, text: str, *, planned: bool = False) -> AsyncIterator[Two]:
+    """``planned``: how it ends."""
+    lab = Lab(folder, FakeIpvs(), nannies=2)
+    lab.lvs_cf.write_text(text)
+    await lab.start()
+    found = Two(lab)
+    connecting = asyncio.create_task(lab.director.nanny.run())
+    for played in found.nannies:
+        await found.start(played)
+    try:
+        yield found
+    finally:
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
         for played in found.nannies:
-            await found.start(played)
-        try:
-            yield found
-        finally:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
-            for played in found.nannies:
-                played.end()
+            played.end()
+        await lab.stop(planned=planned)
 
 
 async def test_each_host_is_one_nannys_with_all_its_services(tmp_path: Path) -> None:
@@ -244,7 +250,6 @@ async def test_a_nanny_that_comes_back_during_a_mass_failure_is_told_of_the_brak
         await found.until(lambda: ("nanny-2", False) in found.lab.director.nanny.standing())
         await found.start(found.second)
         told = found.second.configure
-        assert told.brake_s is not None
         assert 80 < told.brake_s <= 90
         assert {known.state for known in told.known.values()} == {"falling"}
 
@@ -286,10 +291,21 @@ async def test_the_brakes_release_reaches_a_nanny_that_was_away(tmp_path: Path) 
         assert found.second.configure.brake_s == 0
 
 
-async def test_a_new_lvsd_leaves_the_brake_to_nannies_who_know(tmp_path: Path) -> None:
-    async with two(tmp_path, lvs_cf(8080, top="mass_failure_hold = 90")) as found:
-        assert [played.configure.brake_s for played in found.nannies] == [None, None]
-    async with two(tmp_path, lvs_cf(8080)) as found:
+@pytest.mark.parametrize(("planned", "left_s"), [(False, 90), (True, 0)])
+async def test_the_brake_goes_on_when_lvsd_is_restarted_and_ends_with_a_planned_stop(tmp_path: Path, planned: bool, left_s: float) -> None:
+    text = lvs_cf(8080, top="mass_failure_hold = 90")
+    async with two(tmp_path, text, planned=planned) as found:
+        assert [played.configure.brake_s for played in found.nannies] == [0, 0]
+        for played in found.nannies:
+            await found.say(played, "up")
+        for played in found.nannies:
+            played.say("down")
+        await found.until(lambda: found.first.of(NannyKeep) and found.second.of(NannyKeep))
+    async with two(tmp_path, text) as found:
+        assert [played.configure.brake_s for played in found.nannies] == [pytest.approx(left_s, abs=20)] * 2
+    async with two(tmp_path, lvs_cf(8080)) as found:  # the keyword is taken away
+        assert [played.configure.brake_s for played in found.nannies] == [0, 0]
+    async with two(tmp_path, text) as found:
         assert [played.configure.brake_s for played in found.nannies] == [0, 0]
 
 
@@ -309,10 +325,15 @@ async def test_test_now_is_made_by_those_who_are_there_and_explain_asks_whose_it
         assert {result.reason for result in one.results} == {"nanny"}
 
 
+def timeless(known: Known) -> Known:
+    """Without how long ago."""
+    return replace(known, for_s=0.0)
+
+
 async def test_a_nanny_goes_on_from_what_the_last_one_said(tmp_path: Path) -> None:
     async with two(tmp_path, lvs_cf(8080, inside="hold_down = 30")) as found:
         up, falling, held = sorted(found.first.keys())[:3]
-        await found.say(found.first, "up", up, successes=7)
+        await found.say(found.first, "up", up, successes=7, since=time.time() - 3600)
         await found.say(found.first, "falling", falling, failures=2)
         found.first.say("rising", held, relapses={held: Relapses(3, held_s=120)}, successes=1)
         await found.until(lambda: found.side(held) is False)
@@ -321,7 +342,9 @@ async def test_a_nanny_goes_on_from_what_the_last_one_said(tmp_path: Path) -> No
         assert found.side(up) is True  # what was known holds while it is away
         await found.start(found.first)
         known = found.first.configure.known
-        assert (known[up], known[falling]) == (Known("up", 7, 0), Known("falling", 0, 2))
+        assert timeless(known[up]) == Known("up", 7, 0)
+        assert known[up].for_s == pytest.approx(3600, abs=20)
+        assert timeless(known[falling]) == Known("falling", 0, 2)
         assert (known[held].state, known[held].successes, known[held].relapses.count) == ("rising", 1, 3)
         assert 110 < known[held].relapses.held_s <= 120
         assert set(known) == {up, falling, held}
@@ -434,6 +457,34 @@ def test_one_of_two_nannies_dies_and_only_its_checks_wait(servers: Farm) -> None
         assert not [message for message in words if "is down" in message and any(f"({host}:" in message for host in mine)]
         servers.close(*mine)
         until(lambda: {states(stack)[host] for host in mine} == {"down"}, 10, lambda: str(states(stack)))
+
+
+def everybody(stack: Stack) -> list[RealServerState]:
+    return [one for virtual in stack.agent_client.state(servers=True).virtual_servers for one in virtual.real_servers]
+
+
+def test_a_mass_failure_on_real_nannies_is_kept_by_all_of_them_until_it_is_released(servers: Farm) -> None:
+    servers.open(*HOSTS)
+    text = lvs_cf(servers.port, top="mass_failure_hold = 900")
+    with running_stack(text, console=False, agent_keys="nannies = 2\n") as stack:
+        until(lambda: {one.state for one in everybody(stack)} == {"up"}, 15, lambda: str(everybody(stack)))
+        servers.close()
+        until(lambda: all(one.held and one.held.kept for one in everybody(stack)), 15, lambda: str(everybody(stack)))
+        assert {one.weight for one in everybody(stack)} == {1}
+        found = pids(stack)
+        for name in ("nanny-2", "lvsd"):
+            os.kill(found[name], signal.SIGKILL)
+            until(lambda name=name: _replaced(stack, found, name), 20)  # type: ignore[misc]
+        looked = time.time()
+        until(lambda: all(at > looked for at in checked_at(stack).values()), 15, lambda: str(checked_at(stack)))
+        kept = {(1, True)}
+        until(
+            lambda: {(one.weight, bool(one.held and one.held.kept)) for one in everybody(stack)} == kept, 10, lambda: str(everybody(stack))
+        )
+        released = stack.agent_client.release()
+        assert len(released.kept) == 2 * len(HOSTS)
+        until(lambda: {one.state for one in everybody(stack)} == {"down"}, 15, lambda: str(everybody(stack)))
+        assert not any(one.held for one in everybody(stack))
 
 
 def number1(stack: Stack) -> RealServerState:

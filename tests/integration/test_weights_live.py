@@ -151,16 +151,36 @@ async def test_a_silent_hosts_weight_comes_back_and_the_reason_is_told(tmp_path:
         state = await lab.ask(lab.client.state, servers=True)
         assert "(ssh: Connection refused): 60% of its weight for now, which grows back" in state.virtual_servers[0].real_servers[0].reason
         (alert,) = [alert for alert in state.alerts if alert.code == "load"]
-        assert alert.message == ("the load of 127.0.0.21 cannot be read and does not count: ssh: Connection refused")
+        assert alert.message == "the load of 127.0.0.21 cannot be read and does not count: ssh: Connection refused"
         await lab.director.step()
         await age(lab, 400)
-        hear(lab, number2=1.0, number3=1.0)
+        hear(lab, number1="ssh: Connection refused", number2=1.0, number3=1.0)
         await lab.director.step()
         assert number1(lab) == 100
         hear(lab, number1=1.0)
         await lab.director.step()
         told = [event.message for event in (await lab.ask(lab.client.events)).events if "load" in event.message]
         assert told == ["the load of 127.0.0.21 can be read again", alert.message]
+
+
+async def test_a_host_that_is_asked_no_more_is_no_alert_any_more(tmp_path: Path) -> None:
+    async with running(tmp_path, LOADED) as lab:
+        hear(lab, number1="ssh: Connection refused")
+        assert "load" in {alert.code for alert in (await lab.ask(lab.client.state)).alerts}
+        await age(lab, 200)
+        assert "load" not in {alert.code for alert in (await lab.ask(lab.client.state)).alerts}
+
+
+async def test_a_resting_standby_asks_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path, LOADED, standby_checks=False) as lab:
+        (nanny,) = lab.director.nanny._all
+        assert len(nanny._loads or []) == 3
+        lab.director.pulse.last_role = "standby"
+        lab.director.pair.follow_role()
+        assert nanny._loads == []
+        lab.director.pulse.last_role = "active"
+        lab.director.pair.follow_role()
+        assert len(nanny._loads) == 3
 
 
 async def test_an_operators_weight_goes_before_the_load_and_that_is_said(tmp_path: Path) -> None:

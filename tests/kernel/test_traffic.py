@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -232,6 +233,39 @@ def test_at_every_change_the_connections_of_untouched_services_and_servers_live(
         for change, text in (("it is not active", lvs_cf(http.replace("active = 1", "active = 0", 1), kept)), ("it is gone", lvs_cf(kept))):
             assert agent.put(text).applied, change
             all_live(change)
+
+
+# --- load ----------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hosts_say(loads: Mapping[str, str]) -> Iterator[None]:
+    """A rup where nanny looks first, by which each real server says this load."""
+    folder = Path("/usr/local/sbin")
+    net.output("mount", "-t", "tmpfs", "-o", "mode=755", "programs", str(folder))
+    try:
+        for name, load in loads.items():
+            (folder / lab.ADDRESSES[name]).write_text(f"{name}          up    1+03:47,  load average: {load}, 1.25, 1.00\n")
+        (folder / "rup").write_text(f'#!/bin/sh\nexec cat "{folder}/$1"\n')
+        (folder / "rup").chmod(0o755)
+        yield
+    finally:
+        net.output("umount", "-l", str(folder))
+
+
+def test_a_busy_hosts_weight_goes_down_and_comes_back_and_its_connections_live(agent: Agent, cluster: lab.Cluster) -> None:
+    plain = lvs_cf(virtual("http", "scheduler = wrr")).replace("weight = 1\n", "weight = 100\n")
+    agent.serve(plain)
+    with cluster.connect() as open_one, hosts_say({"number1": "9.00", "number2": "1.00", "number3": "1.00"}):
+        name = name_of(open_one)
+        assert agent.put(plain.replace("scheduler = wrr", "scheduler = wrr\n     load_monitor = rup")).applied
+        less = [f"-a -t {lab.VIP}:80 -r {at}:80 -m -w {20 if name == 'number1' else 100}" for name, at in lab.ADDRESSES.items()]
+        until(lambda: lab.ipvsadm_rules()[1:] == less, words=agent.log)
+        assert cluster.names(11) == {"number1": 1, "number2": 5, "number3": 5}
+        assert not [event for event in agent.client.events().events if event.kind == "repair"]
+        assert agent.put(plain).applied
+        assert lab.ipvsadm_rules()[1:] == [line.replace("-w 20", "-w 100") for line in less]
+        assert name_of(open_one) == name
 
 
 # --- quorum, sorry server ------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Checks:
         return await _network_check(spec)(spec, self._regex.search)
 
     def quick(self, done: Done) -> Connects:
-        """Connect checks, many at once."""
+        """Plain TCP checks, many at once."""
         return Connects(done)
 
     def close(self) -> None:

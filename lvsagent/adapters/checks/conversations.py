@@ -19,6 +19,7 @@ from cryptography import x509
 
 from lvsagent.adapters.checks import reasons
 from lvsagent.adapters.checks.datagrams import records_reason
+from lvsagent.adapters.checks.dialogues import CannotAskError
 from lvsagent.adapters.checks.judge import Judge
 from lvsagent.adapters.checks.stream import FailedError, Stream, connect
 from lvsagent.adapters.checks.waiter import OutOfTimeError, Search, Waiter, address_of, guarded
@@ -73,10 +74,6 @@ Talk = Callable[[Conversation], Awaitable[str]]
 """Speaks, and returns the reason of the failure (``""``: there is none)."""
 
 
-class CannotAskError(Exception):
-    """lvs.cf asks for something that cannot be asked: this says nothing about the server."""
-
-
 async def check_conversation(spec: CheckSpec, search: Search) -> Outcome:
     """Connect and speak what ``spec.method`` says."""
     talk = TALKS[spec.method]
@@ -108,11 +105,11 @@ async def _connected(spec: CheckSpec, search: Search, waiter: Waiter, talk: Talk
 
 
 def _too_late(conversation: Conversation) -> str:
-    limit = reasons.seconds(conversation.spec.timeout_s)
-    if conversation.reply:
-        return f"no whole answer within {limit}: got {shown(bytes(conversation.reply))}"
-    wants_tls = conversation.spec.method is Method.TLS or conversation.spec.particulars.tls
-    return f"no TLS within {limit}" if wants_tls and not conversation.stream.tls_s else f"no answer within {limit}"
+    spec = conversation.spec
+    wants_tls = spec.method is Method.TLS or spec.particulars.tls
+    if wants_tls and not conversation.stream.tls_s and not conversation.reply:
+        return f"no TLS within {reasons.seconds(spec.timeout_s)}"
+    return reasons.not_whole_in_time(spec, bytes(conversation.reply))
 
 
 # --- TLS -----------------------------------------------------------------------------------------------------------------------

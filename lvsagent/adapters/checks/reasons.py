@@ -70,6 +70,12 @@ def out_of_time(spec: CheckSpec, answer: bytes) -> str:
     return f"{unexpected(spec, answer)} within {seconds(spec.timeout_s)}"
 
 
+def not_whole_in_time(spec: CheckSpec, answer: bytes) -> str:
+    """Connected, and the time limit came before there was an answer of the protocol's own."""
+    limit = seconds(spec.timeout_s)
+    return f"no whole answer within {limit}: got {shown(answer)}" if answer else f"no answer within {limit}"
+
+
 def ended_early(spec: CheckSpec, answer: bytes) -> str:
     """The server closed before the verdict."""
     return f"{unexpected(spec, answer)} and the end" if answer else CLOSED_WITHOUT_ANSWER

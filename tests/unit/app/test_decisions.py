@@ -132,6 +132,13 @@ def test_control_and_the_picture_show_who_and_why(client: FlaskClient, agent: Fa
     assert page.count("drained by ann: new disk") >= 2
 
 
+def test_control_says_how_many_decisions_are_in_force(client: FlaskClient, agent: FakeAgent) -> None:
+    assert "by hand" not in visit(client, "/control").words
+    drain(agent)
+    agent.override(OverrideRequest(action="up", virtual="http", server="number2"))
+    assert "by hand 2 drained, forced or weighed" in visit(client, "/control").words
+
+
 def test_another_weight_is_explained_though_the_server_is_up(client: FlaskClient, agent: FakeAgent) -> None:
     agent.override(OverrideRequest(action="weight", weight=7, actor="ann", **NUMBER1))  # type: ignore[arg-type]
     assert "weight 7 given by ann" in client.get("/control").text

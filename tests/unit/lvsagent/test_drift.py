@@ -8,6 +8,7 @@ from app.lvscf import load
 from lvsagent.core.desired import decide_all
 from lvsagent.core.drift import Side, differences, read_print, wanted_print
 from lvsagent.core.expansion import expand
+from lvsagent.core.load_share import LoadShare
 from lvsagent.core.pools import Expansion
 from lvsagent.core.table import Entry, Server, ServerKey, Table
 from lvsagent.core.weights import Sides
@@ -42,14 +43,19 @@ def test_health_does_not_make_it_flicker() -> None:
             assert read_print(found, table(found, health)) == wanted_print(found)
 
 
-def test_a_part_of_the_weight_for_an_agent_or_a_slow_start_is_health_too() -> None:
-    found = expansion(TUTORIAL.replace("weight = 1", "weight = 100"))
+def test_a_part_of_the_weight_for_an_agent_a_slow_start_or_a_load_is_health_too() -> None:
+    found = expansion(
+        TUTORIAL.replace("weight = 1", "weight = 100").replace("scheduler = rr", "scheduler = rr\n     load_monitor = uptime")
+    )
     health = Sides()
     health.update(all_up(found))
-    first, second, _third = found.checks
+    first, second, third = found.checks
+    health.loads = {third.key: LoadShare(f"uptime {third.address}", 0.2)}
     health.want(first.key, 30)
     health.start_slowly(second.key, 60)
     health.advance(0)
+    (entry,) = table(found, health).values()
+    assert sorted(server.weight for server in entry.servers.values()) == [3, 20, 30]
     assert read_print(found, table(found, health)) == wanted_print(found)
 
 

@@ -192,6 +192,12 @@ def test_the_next_hold_down_is_twice_as_long_though_nanny_was_restarted_in_betwe
     assert status.record.held_until == pytest.approx(1060, abs=0.1)
 
 
+def test_a_state_is_as_old_as_it_was() -> None:
+    status = machine(Known("down", for_s=400), "-").status(SPEC.key)
+    assert status is not None
+    assert status.since == 600
+
+
 def test_time_in_service_before_the_restart_counts_towards_being_forgiven() -> None:
     status = machine(Known("up", relapses=Relapses(2, up_s=299.99)), "+-").status(SPEC.key)
     assert status is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -25,7 +27,9 @@ from lvsagent.core.load_share import (
     shares,
     stepped,
 )
+from lvsagent.core.weights import part_of
 
+ROOT = Path(__file__).resolve().parents[3]
 ONE, TWO, THREE = "http/one", "http/two", "http/three"
 
 
@@ -50,6 +54,18 @@ def of(
 )
 def test_the_share_beside_the_others(own: float, others: float, share: float) -> None:
     assert compared(own, others) == pytest.approx(share)
+
+
+DOCUMENTED = re.findall(r"^\| ([\d.]+) \| ([\d.]+) \| [^|]+ \| (\d+) \|$", (ROOT / "docs/load.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("own", "others", "weight"), DOCUMENTED)
+def test_the_table_in_the_documentation_is_true(own: str, others: str, weight: str) -> None:
+    assert part_of(100, stepped(WHOLE, compared(float(own), float(others)))) == int(weight)
+
+
+def test_the_table_in_the_documentation_was_found() -> None:
+    assert len(DOCUMENTED) == 6
 
 
 def test_the_busier_server_gets_less_and_the_others_stay_whole() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvsagent.core.load_text import LONGEST_LINE, MOST_CHARACTERS, LoadUnreadable, Monitor, load_of
+from lvsagent.core.load_text import LONGEST_LINE, MOST_CHARACTERS, LoadUnreadable, Monitor, excerpt, load_of
 
 CORPUS = Path(__file__).resolve().parents[2] / "corpus" / "load"
 FUZZ = settings(max_examples=400, deadline=None)
@@ -126,24 +126,50 @@ def test_ruptime_that_tells_nothing(text: str, host: str, words: str) -> None:
         load_of(Monitor.RUPTIME, text, host)
 
 
+def test_of_ruptimes_table_the_hosts_own_line_is_what_came_back() -> None:
+    table = sample("ruptime.txt")
+    assert excerpt(Monitor.RUPTIME, table, "web2.example.com") == "web2          up       5:15,     1 user,   load  3.20,  2.90,  1.07"
+    assert excerpt(Monitor.RUPTIME, table, "number1") == table
+    assert excerpt(Monitor.UPTIME, table, "web2") == table
+
+
 SAMPLES = [path.read_text() for path in sorted(CORPUS.glob("*.txt"))]
 NEARLY = st.sampled_from(SAMPLES).flatmap(
     lambda text: st.tuples(st.integers(0, len(text)), st.integers(0, 12), st.text(max_size=12)).map(
         lambda cut: text[: cut[0]] + cut[2] + text[cut[0] + cut[1] :]
     )
 )
+NAMED = st.sampled_from(["web1", "web3", "fresh", "abc.de", "host4", "\x1b[2J", "localhost"])
 LOOKS_LIKE = st.lists(
     st.sampled_from(
-        ["load", " average:", "averages: ", "1.5", "0,69", ", ", " ", "\n", "web1", " up ", " down ", "9" * 400, "İ", "\x00", "\x85"]
+        [
+            "load",
+            " average:",
+            "averages: ",
+            "1.5",
+            "0,69",
+            ", ",
+            " ",
+            "\n",
+            "web1",
+            "\x1b[2J",
+            " up ",
+            " down ",
+            "9" * 400,
+            "İ",
+            "\x00",
+            "\x85",
+        ]
     )
 ).map("".join)
 
 
 @FUZZ
-@given(monitor=st.sampled_from(list(Monitor)), text=st.one_of(st.text(), NEARLY, LOOKS_LIKE), host=st.text(max_size=80))
+@given(monitor=st.sampled_from(list(Monitor)), text=st.one_of(st.text(), NEARLY, LOOKS_LIKE), host=st.one_of(st.text(max_size=80), NAMED))
 def test_whatever_comes_is_a_load_or_refused(monitor: Monitor, text: str, host: str) -> None:
     words, load = "", 0.0
     try:
+        assert excerpt(monitor, text, host) in text
         load = load_of(monitor, text, host)
     except LoadUnreadable as refused:
         words = str(refused)

@@ -129,6 +129,9 @@ def test_health_outlives_the_process_for_the_same_address_alone(tmp_path: Path) 
     one.save()
     assert book(tmp_path, SPEC).sides == {"http/one": False}
     assert book(tmp_path, MOVED).sides == {}
+    again = book(tmp_path, SPEC).info("http/one")
+    assert again is not None
+    assert (again.state, again.since) == ("down", 12.0)
 
 
 def test_a_file_that_makes_no_sense_is_not_used(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ EXAMPLES: dict[str, tuple[str, int]] = {
     "check-incomplete": (CLEAN.replace('     expect = "HTTP"\n', "     check = dns\n"), 11),
     "check-keyword-unused": (virtual("check_path = /health"), 6),
     "weight-without-parts": (virtual("slow_start = 30"), 6),
-    "load-without-weights": (virtual("load_monitor = uptime", "scheduler = rr", server="weight = 100"), 6),
+    "load-without-weights": (virtual("load_monitor = uptime", server="weight = 100"), 6),
     "expect-is-the-body": (virtual("check = http"), 12),
     "plain-check-on-tls-port": (CLEAN.replace("port = 80", "port = 443"), 10),
     "reentry-below-timeout": (CLEAN.replace("reentry = 15", "reentry = 5"), 14),
@@ -205,10 +205,32 @@ def test_it_points_at_the_word_that_is_wrong() -> None:
 
 
 def test_messages_hold_no_control_character_and_nothing_that_is_not_utf8() -> None:
-    loaded = load("virtual a\x1b[31m\udcff {\n}\nvirtual a\x1b[31m\udcff {\n}\nsch\x07 = 1\n")
+    loaded = load(
+        "virtual a\x1b[31m\udcff {\n}\nvirtual a\x1b[31m\udcff {\n}\nsch\x07 = 1\n"
+        "virtual b {\n  mark_ports = \x1b\n}\nvirtual c {\n  mark_ports = 80/\x1b\n}\n"
+    )
+    assert "bad-mark-ports" in {found.code for found in loaded.diagnostics}
     for found in loaded.diagnostics:
         assert found.message.isprintable()
         found.message.encode()
+
+
+@pytest.mark.parametrize(
+    ("monitor", "scheduler", "weight", "code", "words"),
+    [
+        ("uptime", "rr", 100, "load-without-weights", "scheduler rr looks at no weights"),
+        ("rup", "dh", 100, "load-without-weights", "scheduler dh looks at no weights"),
+        ("ruptime", "fo", 100, "load-without-weights", "to scheduler fo a weight is no share"),
+        ("uptime", "wlc", 1, "weight-without-parts", "load_monitor = uptime gives a server a part"),
+        ("uptime", "wlc", 100, "", ""),
+        ("none", "rr", 1, "", ""),
+    ],
+)
+def test_a_load_that_can_change_nothing_is_warned_of(monitor: str, scheduler: str, weight: int, code: str, words: str) -> None:
+    text = virtual(f"load_monitor = {monitor}", server=f"weight = {weight}").replace("scheduler = rr", f"scheduler = {scheduler}")
+    found = load(text).diagnostics
+    assert [one.code for one in found] == ([code] if code else [])
+    assert all(words in one.message for one in found)
 
 
 def test_errors_in_one_block_leave_the_others_in_use() -> None:
