@@ -67,6 +67,8 @@ def processes(stack: Stack) -> dict[str, ProcessInfo]:
 
 
 def pids(stack: Stack) -> dict[str, int]:
+    """Of all of them: lvsd answers before it has been told of the others."""
+    until(lambda: {"supervisor", *CHILDREN} <= set(processes(stack)) and all(each.pid for each in processes(stack).values()), 30)
     return {name: each.pid for name, each in processes(stack).items()}
 
 

@@ -84,4 +84,5 @@ def test_one_that_ends_early_fails_what_it_had_not_done(folders: Path) -> None:
     assert "test_any_name[a b] PASSED" in shown
     assert "test_ends FAILED" in shown
     assert "test_comes_too_late FAILED" in shown
-    assert "the tests that ran beside these have ended" in shown
+    assert shown.count("the tests that ran beside these have ended") >= 2
+    assert "its last words are with the first test" in shown
