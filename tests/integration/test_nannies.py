@@ -473,8 +473,11 @@ def test_another_number_in_agent_toml_waits_for_the_agents_own_restart(servers: 
         until(lambda: all(at > looked for at in checked_at(stack).values()), 15, lambda: str(checked_at(stack)))
         assert set(pids(stack)) == set(before)
         assert not [alert for alert in stack.agent_client.state().alerts if "is not running" in alert.message]
-        os.kill(before["supervisor"], signal.SIGUSR1)
-        until(lambda: _replaced(stack, before, "lvsd") and "nanny-3" in pids(stack), 20)
+        killed = pids(stack)
+        os.kill(killed["supervisor"], signal.SIGUSR1)
+        until(lambda: _replaced(stack, killed, "lvsd"), 20)
+        wait_for_agent(stack.agent_client, stack.agent)
+        assert set(pids(stack)) == {*before, "nanny-3"}
         looked = time.time()
         until(lambda: all(at > looked for at in checked_at(stack).values()), 15, lambda: str(checked_at(stack)))
         until(lambda: {one.state for one in stack.agent_client.state().processes} == {"running"}, 10)
