@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from app.presentation import DOWN, FORWARDINGS, IDLE, UP, WARN, Badge, duration, moment, plural
 from lvsagent.wire import DoctorFinding, DoctorReport, DoctorResult
 
 SURE = {"seen": "seen from here", "likely": "most likely", "possible": "possible"}
+NAMED = 3
+"""More real servers of which the same is said are counted in the title, and listed below it."""
 RUNNING = "running"
 NEVER = "never"
 
@@ -30,10 +34,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A real server of which there is something to say."""
+    """Real servers of which the same is to be said: their names and addresses, and one title for all of them."""
 
-    server: str
-    address: str
+    servers: tuple[tuple[str, str], ...]
+    title: str
     forwarding: str
     findings: tuple[Finding, ...]
 
@@ -57,14 +61,13 @@ class View:
 
 def view(report: DoctorReport, now: float) -> View:
     """The last examination in words; ``now``: seconds since the epoch."""
-    told = sorted((one for one in report.results if one.findings), key=lambda one: not _is_wrong(one))
     return View(
         running=report.state == RUNNING,
         passed=report.looked,
         total=report.total,
         summary=_summary(report, now),
         verdict=_verdict(report),
-        rows=tuple(_row(one) for one in told),
+        rows=tuple(_rows(report.results)),
         well=tuple(one.server for one in report.results if not one.findings),
         problems=tuple(report.problems),
         failure=report.failure,
@@ -98,9 +101,18 @@ def _is_wrong(result: DoctorResult) -> bool:
     return any(finding.wrong for finding in result.findings)
 
 
-def _row(result: DoctorResult) -> Row:
-    forwarding = FORWARDINGS.get(result.forwarding, result.forwarding)
-    return Row(result.server, result.address, forwarding, tuple(_findings(result.server, result.findings)))
+def _rows(results: Iterable[DoctorResult]) -> Iterable[Row]:
+    """What is wrong first; a thousand servers that lack the same are one row."""
+    alike: dict[bytes, list[DoctorResult]] = {}
+    for one in results:
+        if one.findings:
+            alike.setdefault(msgspec.json.encode((one.forwarding, one.findings)), []).append(one)
+    for group in sorted(alike.values(), key=lambda group: not _is_wrong(group[0])):
+        first, names = group[0], [one.server for one in group]
+        title = ", ".join(names) if len(names) <= NAMED else f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
+        lead = first.server if len(names) == 1 else "each of them"
+        forwarding = FORWARDINGS.get(first.forwarding, first.forwarding)
+        yield Row(tuple((one.server, one.address) for one in group), title, forwarding, tuple(_findings(lead, first.findings)))
 
 
 def _badge(one: DoctorFinding) -> Badge:

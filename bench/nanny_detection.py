@@ -139,7 +139,9 @@ class Nannies:
         texts = (Path(f"/proc/{one.pid}/status").read_text() for one in self._processes)
         return sum(int(text.partition("VmHWM:")[2].split()[0]) for text in texts) / 1024
 
-    def _heard(self, message: NannyReport) -> None:
+    def _heard(self, message: object) -> None:
+        if not isinstance(message, NannyReport):
+            return
         before = len(self.states)
         moved = False
         for info in message.checks:

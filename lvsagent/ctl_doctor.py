@@ -76,14 +76,19 @@ def meant(config: Config, name: str) -> list[Meant]:
 
 
 def _examined(agent: Agent, virtual: str) -> DoctorReport:
-    """Begin, and wait for the end."""
-    report = agent.examine(virtual)
+    """Wait for one that somebody else has begun, begin, and wait for the end."""
+    _quiet(agent, virtual)
+    agent.examine(virtual)
+    return _quiet(agent, virtual)
+
+
+def _quiet(agent: Agent, virtual: str) -> DoctorReport:
+    """The report on ``virtual`` when nothing is being looked at any more."""
     until = time.monotonic() + PATIENCE_S
-    while report.state == "running":
+    while (report := agent.doctor(virtual)).state == "running" or report.busy:
         if time.monotonic() > until:
-            raise AgentRefused("unavailable", f"the agent is still looking at {virtual} after {PATIENCE_S:.0f} s")
+            raise AgentRefused("unavailable", f"the agent is still looking at {report.busy or virtual} after {PATIENCE_S:.0f} s")
         time.sleep(LOOK_AGAIN_S)
-        report = agent.doctor(virtual)
     return report
 
 

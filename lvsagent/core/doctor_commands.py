@@ -14,7 +14,7 @@ _QUIET = ("net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
 _LENIENT = ("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.tunl0.rp_filter=0")
 _TCP_HEADERS = {4: 40, 6: 60}
 _QUIET_FILE, _LENIENT_FILE = "/etc/sysctl.d/90-lvs-arp.conf", "/etc/sysctl.d/90-lvs-tunnel.conf"
-_MODULES_FILE = "/etc/modules-load.d/lvs.conf"
+_MODULES = "/etc/modules-load.d"
 _UNITS = "/etc/systemd/system"
 
 
@@ -50,14 +50,15 @@ def carrying(case: Case) -> tuple[str, ...]:
 def kept(case: Case) -> tuple[str, ...]:
     """The same at every start, by systemd."""
     six, tunnel = _version(case.vip) == 6, case.forwarding is Forwarding.TUNNEL
+    module = "ip6_tunnel" if six else "ipip"
     commands = [f"ip {'-6 ' if six else ''}{_hold(case.vip)}"]
     if tunnel:
         commands.append(f"ip link set {'ip6tnl0' if six else 'tunl0'} up")
     return (
-        *((_written(_MODULES_FILE, "ip6_tunnel" if six else "ipip"),) if tunnel else ()),
+        *((_written(f"{_MODULES}/lvs-{module}.conf", module),) if tunnel else ()),
         *(() if six else (_written(_QUIET_FILE, *_QUIET),)),
         *((_written(_LENIENT_FILE, *_LENIENT),) if tunnel and not six else ()),
-        *_at_every_start(f"lvs-vip-{ip_address(case.vip)}", commands),
+        *_at_every_start(f"lvs-vip-{ip_address(case.vip)}".replace(":", "-"), commands),
     )
 
 

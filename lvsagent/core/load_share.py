@@ -43,11 +43,15 @@ class HostLoad:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A real server whose load counts.  ``load``: the key of its host's load; ``serves``: it takes connections."""
+    """A real server whose load counts.
+
+    ``load``: the key of its host's load; ``weight``: how much it is meant to carry; ``serves``: it carries that, so the others are compared
+    with it.
+    """
 
     check: str
     load: str
-    weight: int
+    weight: float
     serves: bool
 
 

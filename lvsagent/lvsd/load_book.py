@@ -133,9 +133,12 @@ class LoadBook:
         self._path.unlink(missing_ok=True)
 
     def _carrier(self, member: Member) -> Carrier:
+        """What a server is meant to carry: less when its agent wants less.  One that starts slowly is no measure for the others yet."""
         order = self._sides.orders.of(member.check, member.key.address)
         up = not member.checked or self._sides.get(member.check) is True
-        return Carrier(member.check, member.load, member.server.weight, up and (order is None or order.action not in OUT))
+        wanted = self._sides.wanted_percent(member.check) / 100
+        serves = up and (order is None or order.action not in OUT) and self._sides.share(member.check) >= wanted
+        return Carrier(member.check, member.load, member.server.weight * wanted, serves)
 
     def _failed(self, now: float) -> dict[str, Heard]:
         """The hosts whose load cannot be read, and is not known any more; one that nobody asks any more is none of them."""

@@ -47,6 +47,8 @@ from lvsagent.ports import Checker, Clock, QuickChecker
 from lvsagent.wire import CheckInfo, CheckResult
 
 REPORT_PAUSE_S = 0.5
+URGENT_PAUSE_S = 0.1
+"""A change is told at once, unless another one was just now: thousands of servers that fail within seconds are some dozen messages."""
 CHECKS_A_MESSAGE = 1000
 TRIALS_AT_ONCE = 500
 TOGETHER_S = 0.01
@@ -76,6 +78,7 @@ class Warden:
         self._wake_at: float | None = None
         self._report: asyncio.Handle | None = None
         self._report_at_once = False
+        self._urgent_at = float("-inf")
 
     def handle(self, message: ToWarden) -> None:
         """What lvsd says."""
@@ -202,17 +205,20 @@ class Warden:
     # --- reports -------------------------------------------------------------------------------------------------------------
 
     def _plan_report(self, *, at_once: bool) -> None:
-        """At once means after everything that happens in this turn of the loop, so that a thousand changes are one message."""
+        """At once means after everything that happens in this turn of the loop, and not again for a moment."""
         if self._report is not None:
             if self._report_at_once or not at_once:
                 return
             self._report.cancel()
         loop = asyncio.get_running_loop()
         self._report_at_once = at_once
-        self._report = loop.call_soon(self._send_report) if at_once else loop.call_later(REPORT_PAUSE_S, self._send_report)
+        pause_s = max(0.0, self._urgent_at + URGENT_PAUSE_S - loop.time()) if at_once else REPORT_PAUSE_S
+        self._report = loop.call_later(pause_s, self._send_report) if pause_s else loop.call_soon(self._send_report)
 
     def _send_report(self) -> None:
         self._report = None
+        if self._report_at_once:
+            self._urgent_at = asyncio.get_running_loop().time()
         unsaid, self._unsaid = list(self._unsaid), {}
         for message in self._messages(unsaid):
             self._say(message)

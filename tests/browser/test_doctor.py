@@ -88,6 +88,16 @@ def test_without_javascript_it_comes_again_by_itself(served: Served, chromium: B
         expect(guest.page).to_have_url(re.compile(f"{URL}.auto=1$"))
 
 
+def test_those_that_lack_the_same_are_told_once(served: Served, guest: Visitor) -> None:
+    served.agent.text = TUTORIAL.replace("network = nat", "network = direct")
+    served.agent.room.sights = {f"number{number}": MISSING for number in (1, 2, 3)}
+    guest.visit(URL)
+    guest.page.get_by_role("button", name="LOOK NOW").click()
+    expect(guest.page.get_by_role("heading", name="number1, number2, number3")).to_be_visible()
+    assert guest.page.locator(".finding").count() == 1
+    examine(guest.page, "doctor-alike")
+
+
 def test_words_are_long_and_hostile(served: Served, guest: Visitor) -> None:
     served.agent.room.sights = {
         "number1": Seen(reason=HOSTILE * 3),

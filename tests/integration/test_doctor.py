@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -78,6 +79,19 @@ async def test_one_virtual_server_is_looked_at_at_a_time(tmp_path: Path) -> None
         assert (await ended(lab)).looked == 3
         lab.examiner.held = False
         assert (await lab.ask(lab.client.examine, "https")).state == "running"
+
+
+async def test_lvsctl_waits_for_an_examination_that_somebody_else_has_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path, DIRECT) as lab:
+        lab.examiner.held = True
+        await lab.ask(lab.client.examine, "http", actor="piranha")
+        asked = asyncio.ensure_future(doctor(lab, "http"))
+        await lab.ask(until, lambda: lab.client.doctor("http").actor == "piranha")
+        assert not asked.done()
+        lab.examiner.go.set()
+        assert await asked == 0
+        assert (await lab.ask(lab.client.doctor, "http")).actor != "piranha"
+        assert capsys.readouterr().err == ""
 
 
 async def test_a_report_says_that_lvs_cf_has_changed_since(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def test_lvsctl_explain_tells_it(cluster: Cluster) -> None:
     assert "load average: 9.00, 0.80, 1.06" in text
     told = json.loads(subprocess.run([*argv, "--json"], capture_output=True, text=True, check=True).stdout)
     assert told["checks"][0]["load"]["load"] == 9.0
+    status = json.loads(subprocess.run([*argv[:3], "status", "--json"], capture_output=True, text=True, check=True).stdout)
+    assert [real["load"]["share_percent"] for real in status["virtual_servers"][0]["real_servers"]] == [20, 100]
 
 
 def test_what_is_known_survives_a_nanny_and_an_lvsd_that_die(cluster: Cluster) -> None:

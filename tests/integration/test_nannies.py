@@ -459,6 +459,27 @@ def test_one_of_two_nannies_dies_and_only_its_checks_wait(servers: Farm) -> None
         until(lambda: {states(stack)[host] for host in mine} == {"down"}, 10, lambda: str(states(stack)))
 
 
+def test_another_number_in_agent_toml_waits_for_the_agents_own_restart(servers: Farm) -> None:
+    servers.open(*HOSTS)
+    with running_stack(lvs_cf(servers.port, services=("a",)), console=False, agent_keys="nannies = 2\n") as stack:
+        until(lambda: set(states(stack).values()) == {"up"}, 15, lambda: str(states(stack)))
+        config = stack.folder.agent_toml
+        config.write_text(config.read_text().replace("nannies = 2", "nannies = 3"))
+        before = pids(stack)
+        for name in ("nanny-2", "lvsd"):
+            os.kill(before[name], signal.SIGKILL)
+            until(lambda name=name: _replaced(stack, before, name), 20)  # type: ignore[misc]
+        looked = time.time()
+        until(lambda: all(at > looked for at in checked_at(stack).values()), 15, lambda: str(checked_at(stack)))
+        assert set(pids(stack)) == set(before)
+        assert not [alert for alert in stack.agent_client.state().alerts if "is not running" in alert.message]
+        os.kill(before["supervisor"], signal.SIGUSR1)
+        until(lambda: _replaced(stack, before, "lvsd") and "nanny-3" in pids(stack), 20)
+        looked = time.time()
+        until(lambda: all(at > looked for at in checked_at(stack).values()), 15, lambda: str(checked_at(stack)))
+        until(lambda: {one.state for one in stack.agent_client.state().processes} == {"running"}, 10)
+
+
 def everybody(stack: Stack) -> list[RealServerState]:
     return [one for virtual in stack.agent_client.state(servers=True).virtual_servers for one in virtual.real_servers]
 

@@ -135,6 +135,27 @@ def test_an_address_where_nothing_listens_is_told_from_no_address(agent: Agent, 
         assert found.words == [f"it has {lab.VIP}, and nothing listens there on port {port}"]
 
 
+def test_a_rule_that_changes_the_address_of_answers_is_found(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.put(DIRECT)
+    own = lab.ADDRESSES["number1"]
+    match = f"tc filter add dev eth0 egress protocol ip prio 1 u32 match ip src {lab.VIP}/32"
+    run_on_number1(
+        [
+            "sysctl -w net.ipv4.conf.all.arp_ignore=1",
+            f"ip address add {lab.VIP}/32 dev lo",
+            "tc qdisc add dev eth0 clsact",
+            f"{match} action nat egress {lab.VIP}/32 {own}",
+        ]
+    )
+    try:
+        found = Examined(agent, capsys)
+    finally:
+        run_on_number1(["tc qdisc delete dev eth0 clsact"])
+    assert found.words == [f"it answers from {own} instead of {lab.VIP}"]
+    assert found.wrong[0]["words"].endswith("A NAT rule on it changes the address")
+    assert Examined(agent, capsys).findings == []
+
+
 def test_a_udp_service_that_answers_from_another_address_is_found_until_it_listens_on_the_right_one(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,12 +148,27 @@ def test_what_is_wrong_comes_before_what_is_worth_knowing() -> None:
         )
     )
     found = view(done(remark, wrong), NOW)
-    assert [row.server for row in found.rows] == ["wrong", "remark"]
+    assert [row.title for row in found.rows] == ["wrong", "remark"]
     assert [(one.badge.word, one.badge.kind, one.lead) for row in found.rows for one in row.findings] == [
         ("wrong", "down", "Run on wrong:"),
         ("worth knowing", "idle", "If that happens, run on remark:"),
     ]
     assert view(done(remark), NOW).verdict.word == "nothing is wrong"
+
+
+def test_a_thousand_servers_that_lack_the_same_are_one_row() -> None:
+    many = [DoctorResult(server=f"web{n}", address=f"10.0.0.{n}", forwarding="direct", findings=[finding()]) for n in range(1, 6)]
+    other = replace_forwarding(many[0], "tunnel")
+    found = view(done(*many, other), NOW)
+    assert [(row.title, len(row.servers), row.findings[0].lead) for row in found.rows] == [
+        ("web1, web2 and 3 more", 5, "Run on each of them:"),
+        ("web1", 1, "Run on web1:"),
+    ]
+    assert view(done(*many[:3]), NOW).rows[0].title == "web1, web2, web3"
+
+
+def replace_forwarding(result: DoctorResult, forwarding: str) -> DoctorResult:
+    return DoctorResult(server=result.server, address=result.address, forwarding=forwarding, findings=result.findings)
 
 
 def test_nobody_to_look_at_is_no_good_news() -> None:

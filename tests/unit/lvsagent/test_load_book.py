@@ -99,6 +99,28 @@ def test_servers_that_are_down_or_drained_are_no_measure_for_the_others(kept: Ke
     assert kept.shares() == [10, 100, 100]
 
 
+def test_a_server_that_starts_slowly_is_no_measure_for_the_others(kept: Kept) -> None:
+    kept.sides.start_slowly(THREE, 100)
+    kept.sides.advance(0.0)
+    kept.hear(4.0, 4.0, 0.0)  # hardly anybody is sent to it yet
+    assert kept.shares() == [100, 100, 100]
+    kept.sides.advance(100.0)
+    kept.hear()
+    assert kept.shares() == [60, 60, 100]
+
+
+def test_a_server_whose_agent_wants_half_is_meant_to_carry_half(kept: Kept) -> None:
+    kept.sides.want(THREE, 50)
+    kept.hear(4.0, 4.0, 2.0)
+    assert kept.shares() == [100, 100, 100]
+    kept.sides.want(THREE, 0)
+    kept.hear(4.0, 4.0, 2.0)
+    assert kept.shares() == [100, 100, 100]
+    kept.sides.want(THREE, 100)
+    kept.hear()
+    assert kept.shares() == [80, 80, 100]
+
+
 def test_a_reading_older_than_what_is_known_says_nothing_new(kept: Kept) -> None:
     kept.hear(9.0, 1.0, 1.0)
     kept.hear(0.0, 50.0, 50.0, age_s=15)

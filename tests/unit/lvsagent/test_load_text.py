@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -139,6 +140,20 @@ NEARLY = st.sampled_from(SAMPLES).flatmap(
         lambda cut: text[: cut[0]] + cut[2] + text[cut[0] + cut[1] :]
     )
 )
+NASTY = ["load ", "load average: 1.0, 2.0, ", "1" * 500 + " ", "load" + " " * 500, "a" * 500 + " up ", "\x00", "load average: 9,9,9,9,9"]
+
+
+@pytest.mark.parametrize("part", NASTY)
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("monitor", list(Monitor))
+def test_no_answer_takes_long_to_read(monitor: Monitor, part: str, end: str) -> None:
+    answer = (part + end) * (MOST_CHARACTERS // len(part + end))
+    began = process_time()
+    with pytest.raises(LoadUnreadable):
+        load_of(monitor, answer, "web1")
+    assert process_time() - began < 0.5
+
+
 NAMED = st.sampled_from(["web1", "web3", "fresh", "abc.de", "host4", "\x1b[2J", "localhost"])
 LOOKS_LIKE = st.lists(
     st.sampled_from(

@@ -114,6 +114,24 @@ async def test_a_change_is_told_at_once_and_many_changes_in_few_messages(told: T
     assert len(told.messages) < 15
 
 
+async def test_the_first_of_a_storm_is_told_at_once(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warden_module, "REPORT_PAUSE_S", 1000)
+    monkeypatch.setattr(warden_module, "URGENT_PAUSE_S", 1000)
+    told.warden.handle(NannyConfigure(checks=[spec("v/one")]))
+    await told.until(lambda: told.states() == {"v/one": "unknown"})
+    await told.until(lambda: [info.state for info in told.whole()] == ["up"])
+    assert len(told.messages) == 1
+
+
+async def test_a_storm_of_changes_is_a_few_messages(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warden_module, "REPORT_PAUSE_S", 1000)
+    begun = asyncio.get_running_loop().time()
+    told.warden.handle(NannyConfigure(checks=[spec(f"v/{number}") for number in range(300)]))  # they start within 0.3 s
+    await told.until(lambda: set(told.states().values()) == {"up"} and len(told.states()) == 300)
+    took = asyncio.get_running_loop().time() - begun
+    assert len(told.messages) <= 2 + took / warden_module.URGENT_PAUSE_S
+
+
 async def test_plain_results_wait_for_company(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warden_module, "REPORT_PAUSE_S", 0.2)
     told.warden.handle(NannyConfigure(checks=[spec("v/one", interval_s=0.01)]))

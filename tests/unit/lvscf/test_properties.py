@@ -6,7 +6,7 @@ import dataclasses
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.lvscf import Config, UnwritableValue, diff, load, parse, read, render, write
@@ -31,6 +31,8 @@ def test_any_file_comes_back_as_it_was(text: str) -> None:
 
 
 @given(st.one_of(any_text, files()))
+@example("virtual http {\nmark_ports = \x1b\n}\n")
+@example("virtual http {\nmark_ports = 80/\x1b\n}\n")
 @slow
 def test_any_text_can_be_loaded_and_every_finding_has_a_line_of_the_file(text: str) -> None:
     loaded = load(text)
