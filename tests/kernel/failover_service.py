@@ -24,11 +24,11 @@ def start(name: str, port: int) -> None:
         os.waitpid(first, 0)
         return
     os.setsid()
-    if os.fork():
+    if (service := os.fork()) != 0:
+        mark(name).write_text(str(service))  # before whoever ran this goes on: the next command may be the one that ends it
         os._exit(0)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)
-    mark(name).write_text(str(os.getpid()))
     while True:
         connection, _ = listener.accept()
         with connection:
