@@ -28,6 +28,9 @@ from lvsagent.wire import ProcessInfo
 STOP_LIMITS_S: Mapping[str, float] = {"pulse": 25, "lvsd": 10, NANNY: 5}
 """pulse may run a command on the way out, which has its own, shorter limit."""
 LEAVE_LIMIT_S = 5.0
+START_LIMIT_S = 15.0
+"""An end that was asked for during a restart in place waits so long for the children, who then take everything down in order."""
+ENDS = (signal.SIGTERM, signal.SIGINT)
 TICK_S = 0.2
 DEFAULT_PATIENCE = Patience()
 
@@ -84,6 +87,9 @@ class Supervisor:
         self._since = clock.wall()
         self._channel: channel.ChannelServer | None = None
         self._ending: asyncio.Future[Ending] | None = None
+        self._let_ends_in_at: float | None = None
+        self.end_wanted = False
+        """Somebody wants the agent to end, and it was about to start again in place."""
         self._ready = False
         self._fed_at = float("-inf")
         self._stopping = False
@@ -98,6 +104,7 @@ class Supervisor:
             on_message=lambda _connection, _message: None,
         )
         self._listen_to_signals()
+        self._let_ends_in_at = self._clock.now() + (START_LIMIT_S if process.waits(ENDS) else 0.0)
         ending = Ending.STOP
         try:
             while not self._ending.done():
@@ -119,8 +126,12 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _finish(self, ending: Ending) -> None:
-        if self._ending is not None and not self._ending.done():
+        if self._ending is None:
+            return
+        if not self._ending.done():
             self._ending.set_result(ending)
+        elif ending is Ending.STOP:
+            self.end_wanted = True
 
     def _reload(self) -> None:
         """lvsd reads lvs.cf again."""
@@ -142,6 +153,9 @@ class Supervisor:
                 self._start(child)
             elif action is Action.KILL:
                 self._kill(child, signal.SIGKILL)
+        if self._let_ends_in_at is not None and (self._ready or now >= self._let_ends_in_at):
+            self._let_ends_in_at = None
+            process.let_in(ENDS)
         self._feed_watchdog(now)
 
     def _feed_watchdog(self, now: float) -> None:
@@ -249,6 +263,7 @@ class Supervisor:
     async def _end(self, ending: Ending) -> None:
         self._stopping = True
         if ending is Ending.RESTART:
+            process.keep_out(ENDS)
             self._notifier.reloading("restarting in place")
             await asyncio.gather(*(self._let_go(child, signal.SIGUSR1, LEAVE_LIMIT_S) for child in self._children.values()))
         else:
@@ -317,12 +332,15 @@ def run_agent(config: Path, settings: AgentSettings, clock: Clock) -> int:
     ending = asyncio.run(supervisor.run())
     if ending is Ending.RESTART:
         _hold_signals()
+        if supervisor.end_wanted:  # it waits in the kernel for the program that this one becomes
+            os.kill(os.getpid(), signal.SIGTERM)
         log.info("restarting in place")
         process.become_program(process.restart_argv())
     return 0
 
 
 def _hold_signals() -> None:
-    """Until the loop listens, and between its end and the new beginning, these would be the end of the supervisor."""
+    """Until the loop listens, and between its end and the new beginning, these would be the end of the supervisor alone."""
     for number in (signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    process.keep_out(ENDS)

@@ -150,6 +150,21 @@ def child_argv(name: str, config: Path, nannies: int) -> list[str]:
     return [sys.executable, "-P", "-m", "lvsagent.cli", "child", name, *options]
 
 
+def keep_out(numbers: Iterable[signal.Signals]) -> None:
+    """These signals wait in the kernel from now on, also for the program that this process becomes."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def let_in(numbers: Iterable[signal.Signals]) -> None:
+    """They come in again, first of all those that have waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def waits(numbers: Iterable[signal.Signals]) -> bool:
+    """Whether one of them has come and waits."""
+    return not signal.sigpending().isdisjoint(numbers)
+
+
 def restart_argv() -> list[str]:
     """The command that started this process (for a restart in place)."""
     return [sys.executable, *sys.orig_argv[1:]]

@@ -210,6 +210,19 @@ class TestEnding:
         assert not {now[name] for name in CHILDREN} & set(before.values())
         assert active_since(stack) == since
 
+    def test_an_end_that_is_asked_for_during_a_restart_in_place_comes_after_it_and_takes_everything_down(self, stack: Stack) -> None:
+        before = pids(stack)
+        os.kill(before["supervisor"], signal.SIGUSR1)
+        until(lambda: any(gone(before[name]) for name in CHILDREN), 15)
+        os.kill(before["supervisor"], signal.SIGTERM)
+        assert stack.agent.process.wait(30) == 0
+        assert not list(stack.folder.runtime.glob("*.sock"))
+        log = (stack.folder.logs / "agent.log").read_text()
+        assert "restarting in place" in log
+        stack.start_agent()
+        started = next(event.message for event in stack.agent_client.events().events if event.message.startswith("lvsd has started"))
+        assert ", 0 changes" not in started, "the table had been emptied"
+
     def test_everything_killed_at_once_and_started_again(self, stack: Stack) -> None:
         for pid in pids(stack).values():
             os.kill(pid, signal.SIGKILL)
