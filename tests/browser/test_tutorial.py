@@ -132,7 +132,7 @@ def test_the_cluster_is_built_by_hand_from_a_file_that_only_names_the_director(c
 
 def test_lefty_dies_nobody_notices_and_the_role_comes_back_by_a_button(chromium: Browser) -> None:
     with running_demo(activate_everything) as demo, visiting(chromium, demo.console_urls["righty"], demo.password) as visitor:
-        until(lambda: demo.answers() and len(demo.ask(9)) == 3, 20, "the cluster never came up")
+        until(lambda: all_serve(demo), 20, "the cluster never came up")
         page = visitor.page
         visitor.log_in()
         watch_closely(page)
