@@ -3,6 +3,7 @@ director."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -57,12 +58,19 @@ def watch_closely(page: Page) -> None:
     expect(seconds).to_have_value("1")
 
 
+def all_serve(demo: Demo) -> bool:
+    """Each of the three answers in its turn; whoever comes before one is up is sent away."""
+    with contextlib.suppress(OSError):
+        return demo.answers() and len(demo.ask(3)) == 3
+    return False
+
+
 def test_the_provided_cluster_is_activated_spreads_requests_loses_a_server_and_gets_it_back(demo: Demo, visitor: Visitor) -> None:
     page = visitor.page
     assert not demo.answers()
     visitor.log_in()
     activate_all(page)
-    until(lambda: demo.answers() and len(demo.ask(3)) == 3, 10, "the virtual server never answered with all three")
+    until(lambda: all_serve(demo), 20, "the virtual server never answered with all three")
     assert demo.ask(30) == EVEN
 
     watch_closely(page)
@@ -110,7 +118,7 @@ def test_the_cluster_is_built_by_hand_from_a_file_that_only_names_the_director(c
             accepted(page)
         assert not demo.answers()
         activate_all(page)
-        until(lambda: demo.answers() and len(demo.ask(3)) == 3, 10, "the virtual server never answered with all three")
+        until(lambda: all_serve(demo), 20, "the virtual server never answered with all three")
         assert demo.ask(30) == EVEN
 
         written = load(demo.lvs_cf.read_text())
@@ -124,7 +132,7 @@ def test_the_cluster_is_built_by_hand_from_a_file_that_only_names_the_director(c
 
 def test_lefty_dies_nobody_notices_and_the_role_comes_back_by_a_button(chromium: Browser) -> None:
     with running_demo(activate_everything) as demo, visiting(chromium, demo.console_urls["righty"], demo.password) as visitor:
-        until(lambda: demo.answers() and len(demo.ask(9)) == 3, 20, "the cluster never came up")
+        until(lambda: all_serve(demo), 20, "the cluster never came up")
         page = visitor.page
         visitor.log_in()
         watch_closely(page)
