@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -111,16 +111,20 @@ class KernelIpvs:
 
     def _apply(self, operations: Sequence[Operation]) -> list[Refusal]:
         refusals: dict[int, Refusal] = {}
-        requests: list[tuple[int, int, bytes]] = []
         places: list[int] = []
-        with uncollected():
+
+        def requests() -> Iterator[tuple[int, int, bytes]]:
             for place, operation in enumerate(operations):
                 try:
-                    requests.append((self._family, 0, messages.encode(operation)))
-                    places.append(place)
+                    body = messages.encode(operation)
                 except ValueError as unsayable:
                     refusals[place] = Refusal(operation, str(unsayable))
-            refused = self._socket.run(requests)
+                else:
+                    places.append(place)
+                    yield self._family, 0, body
+
+        with uncollected():
+            refused = self._socket.run(requests())
         for index, error in refused.items():
             operation = operations[places[index]]
             refusals[places[index]] = Refusal(operation, words(operation, error))

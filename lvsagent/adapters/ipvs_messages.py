@@ -158,13 +158,19 @@ _HEADERS = {command: header(command) for command in range(1, 18)}
 
 def encode(operation: Operation) -> bytes:
     """An operation as a generic netlink message.  Raises ValueError, in words, for what no message can say."""
-    head = _HEADERS[_COMMANDS[type(operation)]]
+    command = _COMMANDS[type(operation)]
     if isinstance(operation, (AddServer, SetServer)):  # nearly all of a large table
         try:
-            return head + service_key(operation.service) + _server(operation.key, operation.server)
+            return _beginning(command, operation.service) + _server(operation.key, operation.server)
         except struct.error:
             raise ValueError(f"real server {operation.key} of {operation.service}: weight or thresholds out of range") from None
-    return head + _body(operation)
+    return _HEADERS[command] + _body(operation)
+
+
+@lru_cache(maxsize=65536)
+def _beginning(command: int, key: ServiceKey) -> bytes:
+    """What all messages have in common that do the same to real servers of one virtual server."""
+    return _HEADERS[command] + service_key(key)
 
 
 _COMMANDS = {

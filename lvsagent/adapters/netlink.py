@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
 NETLINK_ROUTE = 0
@@ -104,18 +104,25 @@ class NetlinkSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def run(self, requests: Sequence[tuple[int, int, bytes]]) -> dict[int, NetlinkError]:
-        """Send requests (type, flags, body) in order, many to a send(); what was refused, by index."""
+    def run(self, requests: Iterable[tuple[int, int, bytes]]) -> dict[int, NetlinkError]:
+        """Send requests (type, flags, body) in order, many to a send(); what was refused, by index.
+
+        They are taken as they are sent: a generator's never fill more memory than one send().
+        """
         failed: dict[int, NetlinkError] = {}
+        batch: list[tuple[int, int, bytes]] = []
         start = size = 0
-        for place, (_kind, _flags, body) in enumerate(requests):
-            length = HEADER.size + len(body)
-            if size + length > _BATCH_BYTES and place > start:
-                self._run_batch(requests[start:place], start, failed)
-                start, size = place, 0
+        for request in requests:
+            length = HEADER.size + len(request[2])
+            if size + length > _BATCH_BYTES and batch:
+                self._run_batch(batch, start, failed)
+                start += len(batch)
+                batch.clear()
+                size = 0
+            batch.append(request)
             size += length
-        if requests:
-            self._run_batch(requests[start:], start, failed)
+        if batch:
+            self._run_batch(batch, start, failed)
         return failed
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
@@ -177,21 +184,18 @@ class NetlinkSocket:
 
     def _send(self, batch: Sequence[tuple[int, int, bytes]], last_flags: int = 0) -> int:
         """Send requests as one datagram; the sequence number of the last.  ``last_flags`` are for the last one alone."""
-        sequence = self._sequence if self._sequence < _SEQUENCE_LIMIT else 0
+        first = (self._sequence if self._sequence < _SEQUENCE_LIMIT else 0) + 1
         pack, size = HEADER.pack, HEADER.size
-        parts = []
-        for kind, flags, body in batch:
-            sequence += 1
-            parts.append(pack(size + len(body), kind, flags | REQUEST, sequence, 0))
-            parts.append(body)
+        heads = [pack(size + len(body), kind, flags | REQUEST, place, 0) for place, (kind, flags, body) in enumerate(batch, first)]
         kind, flags, body = batch[-1]
-        parts[-2] = pack(size + len(body), kind, flags | REQUEST | last_flags, sequence, 0)
-        self._sequence = sequence
+        self._sequence = first + len(batch) - 1
+        heads[-1] = pack(size + len(body), kind, flags | REQUEST | last_flags, self._sequence, 0)
+        parts = [part for head, (_kind, _flags, body) in zip(heads, batch, strict=True) for part in (head, body)]
         try:
             self._socket.send(b"".join(parts))
         except BlockingIOError:
             raise TimeoutError(errno.ETIMEDOUT, _SILENT) from None
-        return sequence
+        return self._sequence
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         """Messages as they come: type, flags, sequence number, body.  Raises TimeoutError."""
