@@ -236,7 +236,8 @@ def main() -> int:
     with contextlib.ExitStack() as servers:
         for name, address in cluster.REAL_SERVERS.items():
             servers.enter_context(web_server(name, address, port))
-        with running_stack(cluster.first_lvs_cf(port).replace(" active = 0", " active = 1")) as stack:
+        lvs_cf = cluster.first_lvs_cf(port).replace(" active = 0", " active = 1")
+        with running_stack(lvs_cf, agent_keys="confirm_share = 1\n") as stack:  # else taking all out is asked about first
             until(lambda: _answers(stack.offset + 80), 20, "the virtual server never answered")
             print(accept_table(measure_accepts(stack)))
     return 0
