@@ -29,6 +29,7 @@ from lvsagent.core.table import (
     SetTimeouts,
     Timeouts,
 )
+from lvsagent.garbage import uncollected
 from tests.fakes.ipvs import FakeIpvs
 
 WEB = ServiceKey(Family.IPV4, Protocol.TCP, "192.0.2.100", 80)
@@ -176,9 +177,10 @@ def test_the_largest_known_table_is_planned_in_time_that_grows_with_its_size() -
 
     def took_s(services_: int) -> float:
         have, wanted = table(services_, 1), table(services_, 2)
-        began = time.process_time()
-        assert len(plan(have, wanted, have)) == 16 * services_
-        return time.process_time() - began
+        with uncollected():  # as the keeper has it; else all that earlier tests have left is looked through
+            began = time.process_time()
+            assert len(plan(have, wanted, have)) == 16 * services_
+            return time.process_time() - began
 
-    small, large = min(took_s(228) for _ in range(3)), min(took_s(2277) for _ in range(2))
+    small, large = min(took_s(228) for _ in range(3)), min(took_s(2277) for _ in range(3))
     assert large < 40 * small + 0.05  # ten times the size; a square would be a hundred times
