@@ -5,7 +5,6 @@ Owns which side (up, down, not known) each checked server is on.  It decides not
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from lvsagent.core.check_spec import CheckSpec, describe
 from lvsagent.core.health_types import HealthState
 from lvsagent.core.weights import Sides
+from lvsagent.lvsd.runtime_file import RuntimeFile
 from lvsagent.wire import CheckInfo
 
 SIDES = {
@@ -23,8 +23,6 @@ SIDES = {
     HealthState.DOWN: False,
     HealthState.RISING: False,
 }
-
-log = logging.getLogger(__name__)
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -57,10 +55,10 @@ class HealthBook:
     """Health by check key, for the checks of the running configuration."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = RuntimeFile(path, dict[str, Remembered], "health")
         self._specs: dict[str, CheckSpec] = {}
         self._infos: dict[str, CheckInfo] = {}
-        self._remembered = self._load()
+        self._remembered: Mapping[str, Remembered] = self._file.load() or {}
         self._since: dict[str, float] = {}
         self._changed = False
         self._notable: dict[str, None] = {}
@@ -167,17 +165,12 @@ class HealthBook:
         if not self._changed and not self.sides.unkept:
             return
         kept = {key: self._entry(self._specs[key], up) for key, up in self.sides.items()}
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        try:
-            fresh.write_bytes(msgspec.json.encode(kept))
-            fresh.replace(self._path)
+        if self._file.save(kept):
             self._changed = self.sides.unkept = False
-        except OSError as error:
-            log.warning("health cannot be kept in %s: %s", self._path, error.strerror)
 
     def discard(self) -> None:
         """Forget the file: after a planned stop everything is checked afresh."""
-        self._path.unlink(missing_ok=True)
+        self._file.discard()
 
     def _entry(self, spec: CheckSpec, up: bool) -> Remembered:
         info, sides = self._infos.get(spec.key), self.sides
@@ -207,12 +200,3 @@ class HealthBook:
         self.sides.forget(key)
         if self.sides.pop(key, None) is not None:
             self._changed = True
-
-    def _load(self) -> Mapping[str, Remembered]:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, Remembered])
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("health kept in %s cannot be used: %s", self._path, error)
-            return {}

@@ -36,6 +36,7 @@ from lvsagent.core.table import (
 )
 from lvsagent.core.weights import Sides
 from lvsagent.garbage import uncollected
+from lvsagent.lvsd.runtime_file import RuntimeFile
 from lvsagent.ports import AdapterError, DataPlaneInfo, Ipvs
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class TableKeeper:
     def __init__(self, plane: Ipvs, sides: Mapping[str, bool], owned_path: Path) -> None:
         self._plane = plane
         self._sides = sides
-        self._owned_path = owned_path
+        self._file = RuntimeFile(owned_path, list[Owned], "the list of services that are ours")
         self._remembered = self._load_owned()
         self._changed: set[ServiceKey] = set()
         self._read_at = float("-inf")
@@ -191,7 +192,7 @@ class TableKeeper:
                 return
             for refusal in refusals:
                 log.warning("%s: %s", service_of(refusal.operation), refusal.reason)
-            self._owned_path.unlink(missing_ok=True)
+            self._file.discard()
 
     async def close(self) -> None:
         """Let go of the data plane as it is."""
@@ -265,24 +266,16 @@ class TableKeeper:
             return
         self._remembered = keys
         kept = [Owned(key.family.value, key.protocol.value if key.protocol else "", key.address, key.port, key.fwmark) for key in keys]
-        fresh = self._owned_path.with_name(f"{self._owned_path.name}.new")
-        try:
-            fresh.write_bytes(msgspec.json.encode(kept))
-            fresh.replace(self._owned_path)
-        except OSError as error:
-            log.warning("which services are ours cannot be kept in %s: %s", self._owned_path, error.strerror)
+        self._file.save(kept)
 
     def _load_owned(self) -> frozenset[ServiceKey]:
         try:
-            kept = msgspec.json.decode(self._owned_path.read_bytes(), type=list[Owned])
             return frozenset(
                 ServiceKey(Family(one.family), Protocol(one.protocol) if one.protocol else None, one.address, one.port, one.fwmark)
-                for one in kept
+                for one in self._file.load() or ()
             )
-        except FileNotFoundError:
-            return frozenset()
-        except (OSError, msgspec.MsgspecError, ValueError) as error:
-            log.warning("which services are ours cannot be read from %s: %s", self._owned_path, error)
+        except ValueError as error:
+            log.warning("the list of services that are ours cannot be used: %s", error)
             return frozenset()
 
 

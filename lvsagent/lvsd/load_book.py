@@ -6,7 +6,6 @@ Owns the newest load of each host and the share of each real server.  The rule i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -18,10 +17,10 @@ from lvsagent.core.overrides import Action
 from lvsagent.core.pools import Expansion, Member, Pool
 from lvsagent.core.weights import Sides
 from lvsagent.lvsd.load_words import Heard, answered_again, load_alerts, load_info
+from lvsagent.lvsd.runtime_file import RuntimeFile
 from lvsagent.ports import Clock
 from lvsagent.wire import Alert, LoadInfo
 
-log = logging.getLogger(__name__)
 ASKED_S = 2 * STALE_S
 """A host that was not tried for so long is not asked any more."""
 OUT = frozenset({Action.DOWN, Action.DRAIN})
@@ -41,7 +40,7 @@ class LoadBook:
     """
 
     def __init__(self, path: Path, sides: Sides, clock: Clock, tell: Callable[[str, str, str], object]) -> None:
-        self._path = path
+        self._file = RuntimeFile(path, Kept, "loads")
         self._sides = sides
         self._clock = clock
         self._tell = tell
@@ -120,17 +119,12 @@ class LoadBook:
         """Write what is known to the file, if it changed since.  Like the table it is gone after a reboot, so it need not reach a disk."""
         if not self._changed:
             return
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        try:
-            fresh.write_bytes(msgspec.json.encode(Kept(self._hosts, dict(self._sides.loads))))
-            fresh.replace(self._path)
+        if self._file.save(Kept(self._hosts, dict(self._sides.loads))):
             self._changed = False
-        except OSError as error:
-            log.warning("loads cannot be kept in %s: %s", self._path, error.strerror)
 
     def discard(self) -> None:
         """Forget the file: after a planned stop every load is read afresh."""
-        self._path.unlink(missing_ok=True)
+        self._file.discard()
 
     def _carrier(self, member: Member) -> Carrier:
         """What a server is meant to carry: less when its agent wants less.  One that starts slowly is no measure for the others yet."""
@@ -161,12 +155,8 @@ class LoadBook:
 
     def _recall(self) -> None:
         """What an earlier lvsd knew: a load that has grown old since counts as such, one from before a reboot not at all."""
-        try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=Kept)
-        except FileNotFoundError:
-            return
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("loads kept in %s cannot be used: %s", self._path, error)
+        kept = self._file.load()
+        if kept is None:
             return
         now = self._clock.now()
         self._hosts = {key: host for key, host in kept.hosts.items() if host.at <= now}

@@ -18,6 +18,7 @@ from lvsagent.core.brake import Brake, Seen
 from lvsagent.core.health_types import HealthState
 from lvsagent.lvsd.event_log import EventLog
 from lvsagent.lvsd.health_book import SIDES, HealthBook
+from lvsagent.lvsd.runtime_file import RuntimeFile
 from lvsagent.ports import Clock
 from lvsagent.wire import CheckInfo
 
@@ -40,10 +41,12 @@ class MassFailure:
         self._book = book
         self._clock = clock
         self._events = events
-        self._path = path
+        self._file = RuntimeFile(path, KeptBrake, "the state of the mass-failure brake")
         self._boot = this_boot()
         self._brake = Brake()
-        self._brake.until = self._load()
+        kept = self._file.load()
+        if kept is not None and kept.boot == self._boot:
+            self._brake.until = kept.until
 
     def configure(self, hold_s: float) -> bool:
         """lvs.cf's ``mass_failure_hold``; true when the brake, which was on, is off by that: nannies have to be told."""
@@ -60,7 +63,7 @@ class MassFailure:
     def discard(self) -> None:
         """It is off, for the next lvsd too."""
         self._brake.release((), brake=True)
-        self._path.unlink(missing_ok=True)
+        self._file.discard()
 
     def release(self, keys: Collection[str], *, brake: bool) -> None:
         """An operator's word."""
@@ -78,7 +81,7 @@ class MassFailure:
             return list(infos), keep
         if not was_on:
             self._say(len(keep))
-            self._save()
+            self._file.save(KeptBrake(self._boot, self._brake.until))
         said = {info.key: info for info in infos}
         until = self._clock.wall() + self._brake.until - now
         return [*(info for info in infos if info.key not in keep), *self._kept(keep, said, until)], keep
@@ -98,24 +101,6 @@ class MassFailure:
             info = said.get(key) or self._book.info(key)
             if info is not None:
                 yield msgspec.structs.replace(info, state=HealthState.FALLING.value, since=self._clock.wall(), kept_until=until)
-
-    def _save(self) -> None:
-        fresh = self._path.with_name(f"{self._path.name}.new")
-        try:
-            fresh.write_bytes(msgspec.json.encode(KeptBrake(self._boot, self._brake.until)))
-            fresh.replace(self._path)
-        except OSError as error:
-            log.warning("that the mass-failure brake is on cannot be kept in %s: %s", self._path, error.strerror)
-
-    def _load(self) -> float:
-        try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=KeptBrake)
-        except FileNotFoundError:
-            return 0.0
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("%s cannot be used: %s", self._path, error)
-            return 0.0
-        return kept.until if kept.boot == self._boot else 0.0
 
     def _say(self, count: int) -> None:
         words = f"mass-failure brake: {count} real servers failed at once: they are kept in service for {self._brake.hold_s:g} s"
