@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import secrets
 import selectors
 import socket
@@ -18,8 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.kernel_bench import verdict
 from bench.lvscf_bench import REAL, VIRTUAL
-from bench.nanny_bench import ticks
+from bench.nanny_bench import resident_mib, ticks
 from bench.plot import line_chart
 from tests.kernel import cluster as lab
 from tests.kernel import net, two_directors, uml
@@ -96,15 +96,15 @@ def _accept(listener: socket.socket) -> None:
 def directors() -> Iterator[tuple[Director, Director]]:
     """The active one, which will have the large table, and a standby without virtual servers that hears its heartbeats."""
     key = secrets.token_hex(32)
-    settings = f"reconcile_interval = {RECONCILE_S}\nstandby_checks = false\n"
     with two_directors.running():
         # All the real servers are on the director itself, so that every check passes the queue that heartbeats pass too.
         net.sysctl("net/core/netdev_max_backlog", "100000")
-        lefty, righty = (Director(name, lvs_cf(0), key, settings) for name in two_directors.DIRECTORS)
+        lefty, righty = (Director(name, lvs_cf(0), key, "standby_checks = false\n") for name in two_directors.DIRECTORS)
         answering = answer()
         try:
             for director in (lefty, righty):
-                _set_reconcile(director)
+                text = director.settings.read_text()  # the tests have it look each second
+                director.settings.write_text(text.replace("reconcile_interval = 1\n", f"reconcile_interval = {RECONCILE_S}\n"))
                 net.output("mount", "-o", f"remount,size={DISK}", str(director.folder))
                 director.launch()
             for director in (lefty, righty):
@@ -117,20 +117,10 @@ def directors() -> Iterator[tuple[Director, Director]]:
             lab.killed(answering)
 
 
-def _set_reconcile(director: Director) -> None:
-    """As often as an agent does by itself, not as the tests have it."""
-    text = director.settings.read_text()
-    director.settings.write_text(re.sub(r"reconcile_interval = 1\n", "", text, count=1))
-
-
 def served(director: Director, real: int) -> bool:
     """Whether that many real servers are in the kernel's table."""
     with net.namespace(director.director):
         return Path("/proc/thread-self/net/ip_vs").read_text().count("  -> ") == real + 1
-
-
-def resident_mib(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def beats(director: Director) -> tuple[int, int]:
@@ -194,11 +184,6 @@ def a_server(growth: list[Figures], name: str) -> float:
     """KiB a real server, from the empty table to the largest."""
     first, last = growth[0], growth[-1]
     return (last[name] - first[name]) * 1024 / (last["real"] - first["real"])
-
-
-def verdict(*, met: bool) -> str:
-    """Whether a goal was met."""
-    return "met" if met else "**missed**"
 
 
 def tables(figures: dict[str, object]) -> str:

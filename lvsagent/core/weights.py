@@ -46,8 +46,6 @@ class Sides(dict[str, bool]):
 
     def share(self, key: str) -> float:
         """The part (0 to 1) of its weight that the server of this check is given."""
-        if key not in self._ramps and key not in self._wanted:  # nearly all of thousands
-            return WHOLE
         ramp = self._ramps.get(key)
         return self._wanted.get(key, WHOLE) * (WHOLE if ramp is None else ramp.share)
 

@@ -55,6 +55,8 @@ from lvsagent.wire import CheckInfo, Receipt
 CHANGES_TOLD = 5
 SAVED_AT_ONCE = 500
 """The health of more real servers than this is saved with the next round: it takes a while, and the table must not wait."""
+SETTLED_FROM = 500
+"""Collections of garbage that look through the configuration of more real servers than this are felt."""
 SERVERS_TOLD = 20
 """More real servers than this changing sides in one report are told in one event."""
 
@@ -228,7 +230,7 @@ class Director:
         self._note(outcome)
         if configuration.file.exists and not configuration.errors:
             self.lvs_cf.keep_applied(configuration.file)
-        if len(expansion.checks) > SAVED_AT_ONCE:
+        if len(expansion.checks) > SETTLED_FROM:
             settled()
         return outcome
 

@@ -9,30 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.kernel import net, uml
+from tests.outcomes import OUTCOMES
 
-MISBEHAVING = """
+MISBEHAVING = f"""
 import ctypes
-import pytest
-
+{OUTCOMES}
 pytestmark = pytest.mark.kernel
-
-def test_passes():
-    print("not shown")
-
-def test_fails():
-    print("what it printed")
-    assert 1 + 1 == 3
-
-@pytest.fixture
-def broken():
-    raise RuntimeError("a fixture that breaks")
-
-def test_errs(broken):
-    pass
-
-@pytest.mark.skip(reason="not today")
-def test_skips():
-    pass
 
 def test_brings_the_guest_down():
     ctypes.CDLL(None).reboot(0x4321FEDC)

@@ -13,29 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.beside import ROOT
+from tests.outcomes import OUTCOMES
 
 HERE = "def test_here():\n    pass\n"
-THERE = """
-import os, pytest
-
-def test_passes():
-    print("not shown")
-
-def test_fails():
-    print("what it printed")
-    assert 1 + 1 == 3
-
-@pytest.fixture
-def broken():
-    raise RuntimeError("a fixture that breaks")
-
-def test_errs(broken):
-    pass
-
-@pytest.mark.skip(reason="not today")
-def test_skips():
-    pass
-
+THERE = f"""
+import os
+{OUTCOMES}
 @pytest.mark.parametrize("words", ["a b", "x::y[0]", "\\r\\n"])
 def test_any_name(words):
     assert words
